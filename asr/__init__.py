@@ -1,0 +1,24 @@
+"""Speech recognition with a bidirectional LSTM and CTC: features, training, decoding, scoring, transcription."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
+
+__version__ = "0.1.0"
+
+
+def load(folder: str | Path, device: str = "auto") -> "Recognizer":
+    """The recognizer in a model folder.
+
+    Args:
+        folder: Holds `config.json`, `vocabulary.json` and `weights.safetensors`.
+        device: `auto` (CUDA if there is one), `cpu`, `cuda` or `mps`.
+
+    Raises:
+        AsrError: The folder is not whole, or the device is not there.
+    """
+    from asr.recognizer import load  # here, so that `import asr` stays light
+
+    return load(Path(folder), device)

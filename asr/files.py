@@ -1,0 +1,131 @@
+"""Files that are whole or not there: written beside and renamed, read with errors that name them."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from asr.errors import AsrError, DataError
+
+
+@contextmanager
+def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """An open file that becomes `path` when the block ends well, and leaves no trace when it does not.
+
+    Whoever reads `path` at any moment, also after a kill, finds the old content or the new, never a part.
+
+    Raises:
+        AsrError: The folder cannot be made or written; names the path.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise AsrError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(beside).chmod(0o666 & ~_umask())  # mkstemp lets only the owner read
+        Path(beside).replace(path)
+    except OSError as error:
+        raise AsrError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> Path:
+    """The folder at `path`, made with its parents when it is not there.
+
+    Raises:
+        AsrError: It cannot be made; names the path.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AsrError(f"{path}: the folder cannot be made ({error.strerror})") from error
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    with writing(path) as stream:
+        json.dump(value, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+
+def write_json_lines(path: Path, records: Iterable[Any]) -> None:
+    with writing(path) as stream:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        DataError: It is missing, unreadable or not JSON; names the path.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a JSON Lines file; blank lines are passed over.
+
+    Raises:
+        DataError: It is missing, unreadable, or a line is not a JSON object; names the path and the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{number}: a JSON object was expected, found {line.strip()[:40]}")
+        records.append(record)
+    return records
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """The SHA-256 of a plain value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_listing(folder: Path) -> str:
+    """The SHA-256 of a folder's file names, sizes and times of change: a corpus is too large to read for this."""
+    listing = sorted(
+        (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and (status := path.stat())
+    )
+    return digest_of(listing)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

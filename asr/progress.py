@@ -1,0 +1,67 @@
+"""What a waiting user sees: one Rich bar and plain lines, all on stderr."""
+
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Item = TypeVar("Item")
+
+
+class Advance(Protocol):
+    """Moves a bar on by some amount, and may change the words before it."""
+
+    def __call__(self, amount: float = 1, description: str | None = None) -> None: ...
+
+
+@cache
+def console() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """Prints one line on stderr, above a bar that may be running."""
+    console().print(message, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def bar(description: str, total: float | None) -> Iterator[Advance]:
+    """A progress bar with the time left; nothing at all when stderr is not a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(), disable=not console().is_terminal, transient=True) as progress:
+        task = progress.add_task(description, total=total)
+
+        def advance(amount: float = 1, description: str | None = None) -> None:
+            progress.update(task, advance=amount, description=description)
+
+        yield advance
+
+
+def track(items: Iterable[Item], description: str, total: float | None = None) -> Iterator[Item]:
+    """The items one by one, under a progress bar."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with bar(description, total) as advance:
+        for item in items:
+            yield item
+            advance()
