@@ -24,5 +24,9 @@ class DownloadError(AsrError):
     """A corpus that could not be fetched, checked or unpacked."""
 
 
+class Interrupted(AsrError):
+    """The user stopped the work; what was done is saved, and the text says how to go on."""
+
+
 class ModelError(AsrError):
     """A model folder that cannot be loaded."""

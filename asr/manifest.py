@@ -20,6 +20,8 @@ class Utterance:
     offset_s: float = 0.0
     duration_s: float | None = None
     """From `offset_s`; None: to the end of the recording, which nobody has measured yet."""
+    crc32: str = ""
+    """Of the samples, so that a manifest changes when a recording does."""
 
 
 def read_manifest(path: Path) -> list[Utterance]:
@@ -71,6 +73,8 @@ def to_record(utterance: Utterance, folder: Path) -> dict[str, Any]:
     }
     if utterance.offset_s:
         record["offset"] = utterance.offset_s
+    if utterance.crc32:
+        record["crc32"] = utterance.crc32
     return record
 
 
@@ -89,4 +93,5 @@ def _from_record(record: dict[str, Any], folder: Path) -> Utterance:
         speaker=str(record.get("speaker") or ""),
         offset_s=offset_s,
         duration_s=None if duration is None else float(duration),
+        crc32=str(record.get("crc32") or ""),
     )

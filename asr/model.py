@@ -1,0 +1,88 @@
+"""The acoustic model: convolutional subsampling, a stack of bidirectional LSTM layers, a CTC head.
+
+Shapes: B utterances, T frames, F mel bins, C channels, H units in each direction, V tokens. Integer lengths travel
+with every padded tensor, and a batch gives what its utterances give one by one.
+"""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from asr.config import settings
+from asr.features import length_mask
+from asr.lstm import BidirectionalLSTM
+
+
+@settings
+class ModelConfig:
+    subsampling: Literal[1, 2, 4] = 4
+    """Feature frames for one output frame."""
+    channels: Annotated[int, Gt(0)] = 32
+    layers: Annotated[int, Gt(0)] = 3
+    hidden: Annotated[int, Gt(0)] = 256
+    """Units of each direction of each layer."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+
+
+def output_frames(frames: int, subsampling: int) -> int:
+    """The frames that the model puts out for that many feature frames: half, rounded up, for every stride of 2."""
+    while subsampling > 1:
+        frames, subsampling = (frames + 1) // 2, subsampling // 2
+    return frames
+
+
+class Subsampling(nn.Module):
+    """Two 3x3 convolutions that halve time (as often as asked) and frequency, then a projection to the LSTM's width."""
+
+    def __init__(self, mel_bins: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.strides = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[config.subsampling]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs, config.channels, 3, stride=(stride, 2), padding=1)
+            for inputs, stride in zip((1, config.channels), self.strides, strict=True)
+        )
+        bins = output_frames(mel_bins, 4)
+        self.projection = nn.Linear(config.channels * bins, 2 * config.hidden)
+        self.norm = nn.LayerNorm(2 * config.hidden)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, F) and (B,) to (B, T', 2H) and (B,)."""
+        images = features[:, None]
+        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
+            images = images * length_mask(lengths, images.shape[2])[:, None, :, None]  # padding is zero for all
+            images = nn.functional.relu(convolution(images))
+            lengths = (lengths - 1) // stride + 1
+        frames = images.permute(0, 2, 1, 3).flatten(2)
+        return self.norm(self.projection(frames)), lengths
+
+
+class CTCModel(nn.Module):
+    """Features to the log-probability of every token at every output frame."""
+
+    def __init__(self, mel_bins: int, tokens: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.subsampling = Subsampling(mel_bins, config)
+        self.layers = nn.ModuleList(BidirectionalLSTM(2 * config.hidden, config.hidden) for _ in range(config.layers))
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(2 * config.hidden, tokens)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs the model over a padded batch.
+
+        Args:
+            features: (B, T, F).
+            lengths: (B,) frames.
+
+        Returns:
+            (B, T', V) natural log-probabilities in float32, meaningless beyond each length, and (B,) output frames.
+        """
+        frames, lengths = self.subsampling(features, lengths)
+        for layer in self.layers:
+            frames = layer(self.dropout(frames), lengths)
+        return self.head(self.dropout(frames)).float().log_softmax(2), lengths
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

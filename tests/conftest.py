@@ -1,0 +1,32 @@
+"""Shared ground: real recordings where they are at hand, sounds made on the spot, one tiny trained recipe."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+if "ASR_CORPORA" not in os.environ and BESIDE.is_dir():
+    os.environ["ASR_CORPORA"] = str(BESIDE)
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real corpora; a test that needs it is skipped where it is not."""
+    folder = os.environ.get("ASR_CORPORA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("no real recordings: set ASR_CORPORA")
+    return Path(folder)
+
+
+def tone(frequency_hz: float, duration_s: float, sample_rate_hz: int = 16000) -> np.ndarray:
+    time_s = np.arange(round(duration_s * sample_rate_hz)) / sample_rate_hz
+    return (0.3 * np.sin(2 * np.pi * frequency_hz * time_s)).astype(np.float32)
+
+
+def write_tone(path: Path, frequency_hz: float = 440.0, duration_s: float = 1.0, sample_rate_hz: int = 16000) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone(frequency_hz, duration_s, sample_rate_hz), sample_rate_hz)
+    return path

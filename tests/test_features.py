@@ -1,0 +1,67 @@
+import pytest
+import torch
+from conftest import tone
+
+from asr.features import FeatureConfig, LogMel, frame_count, length_mask
+
+
+@pytest.mark.parametrize("normalisation", ["utterance", "corpus"])
+@pytest.mark.parametrize("sample_rate_hz", [8000, 16000])
+def test_a_batch_equals_its_parts(normalisation, sample_rate_hz):
+    features = LogMel(FeatureConfig(sample_rate_hz, mel_bins=40, normalisation=normalisation))
+    torch.manual_seed(0)
+    lengths = torch.tensor([16000, 5003, 1, 800])
+    waveforms = torch.randn(4, 16000) * 0.1  # what lies beyond a length is noise, and must not matter
+    together, frames = features(waveforms, lengths)
+    for row, samples in enumerate(lengths.tolist()):
+        alone, (count,) = features(waveforms[row : row + 1, :samples], torch.tensor([samples]))
+        assert count == frames[row] == frame_count(samples, features.config)
+        torch.testing.assert_close(together[row, :count], alone[0], atol=1e-5, rtol=0)
+        assert not together[row, count:].any()
+
+
+def test_a_tone_lies_in_its_mel_bin():
+    features = LogMel(FeatureConfig(mel_bins=40))
+    waveforms = torch.stack([torch.from_numpy(tone(hertz, 0.5)) for hertz in (300.0, 1000.0, 4000.0)])
+    frames, _ = features.log_mel(waveforms, torch.full((3,), 8000))
+    loudest = frames[:, 25].argmax(1)
+    mel = torch.tensor([2595 * torch.log10(torch.tensor(1 + hertz / 700)) for hertz in (300.0, 1000.0, 4000.0)])
+    low, high = 2595 * torch.log10(torch.tensor([1 + 20 / 700, 1 + 8000 / 700]))
+    expected = (mel - low) / (high - low) * 41 - 1  # centre of bin k is at (k + 1) / 41 of the mel range
+    assert (loudest - expected).abs().max() <= 1
+
+
+def test_normalisation_by_utterance_ignores_the_level():
+    features = LogMel(FeatureConfig())
+    torch.manual_seed(0)
+    waveform = torch.randn(1, 16000) * 0.1
+    loud, _ = features(waveform, torch.tensor([16000]))
+    quiet, _ = features(waveform * 0.5, torch.tensor([16000]))
+    torch.testing.assert_close(loud, quiet, atol=2e-2, rtol=0)  # the floor under the logarithm
+    assert loud.mean(1).abs().max() < 1e-4
+
+
+def test_normalisation_by_corpus_is_fitted():
+    features = LogMel(FeatureConfig(mel_bins=20, normalisation="corpus"))
+    torch.manual_seed(0)
+    frames, _ = features.log_mel(torch.randn(3, 16000) * 0.1, torch.full((3,), 16000))
+    features.fit(frames.flatten(0, 1))
+    normalised = (frames - features.mean) / features.deviation
+    assert normalised.mean((0, 1)).abs().max() < 1e-3
+    torch.testing.assert_close(normalised.std((0, 1)), torch.ones(20), atol=0.02, rtol=0)
+    assert {"mean", "deviation"} <= features.state_dict().keys()
+
+
+def test_silence_is_finite():
+    features = LogMel(FeatureConfig())
+    frames, _ = features(torch.zeros(1, 16000), torch.tensor([16000]))
+    assert torch.isfinite(frames).all()
+
+
+def test_no_mel_filter_is_empty():
+    for rate, bins in ((8000, 40), (16000, 80)):
+        assert LogMel(FeatureConfig(rate, bins)).mel.mel_scale.fb.sum(0).min() > 0
+
+
+def test_length_mask():
+    assert length_mask(torch.tensor([2, 0, 3]), 3).tolist() == [[1, 1, 0], [0, 0, 0], [1, 1, 1]]

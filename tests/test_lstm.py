@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from asr.lstm import BidirectionalLSTM
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return BidirectionalLSTM(5, 4)
+
+
+LENGTHS = torch.tensor([9, 1, 6, 9])
+
+
+@pytest.mark.parametrize("form", ["packed", "flipped"])
+def test_a_batch_equals_its_parts(layer, form):
+    """The oracle is PyTorch's bidirectional LSTM on one sequence, which needs no padding."""
+    inputs = torch.randn(4, 9, 5)
+    outputs = getattr(layer, form)(inputs, LENGTHS)
+    assert outputs.shape == (4, 9, 8)
+    for row, length in enumerate(LENGTHS.tolist()):
+        expected, _ = layer.lstm(inputs[row : row + 1, :length])
+        torch.testing.assert_close(outputs[row, :length], expected[0], atol=1e-6, rtol=0)
+        assert not outputs[row, length:].any()
+
+
+def test_both_forms_give_the_same_gradients(layer):
+    gradients = []
+    weight = torch.randn(4, 9, 8)
+    for form in ("packed", "flipped"):
+        inputs = torch.randn(4, 9, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        layer.zero_grad()
+        (getattr(layer, form)(inputs, LENGTHS) * weight).sum().backward()
+        gradients.append([inputs.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+    for packed, flipped in zip(*gradients, strict=True):
+        torch.testing.assert_close(packed, flipped, atol=1e-5, rtol=1e-5)
+
+
+def test_the_forget_gate_starts_open(layer):
+    hidden = 4
+    assert (layer.lstm.bias_ih_l0[hidden : 2 * hidden] == 1).all()
+    assert (layer.lstm.bias_ih_l0_reverse[hidden : 2 * hidden] == 1).all()
+
+
+def test_on_a_cpu_nothing_is_packed(layer, monkeypatch):
+    monkeypatch.setattr(layer, "packed", lambda *_: pytest.fail("packed on a CPU"))
+    layer(torch.randn(4, 9, 5), LENGTHS)
