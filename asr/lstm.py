@@ -3,9 +3,17 @@
 Shapes: B utterances, T frames, D inputs, H units in each direction.
 """
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 class BidirectionalLSTM(nn.Module):
@@ -13,8 +21,8 @@ class BidirectionalLSTM(nn.Module):
 
     The weights are those of `torch.nn.LSTM(bidirectional=True)`. On CUDA they go to cuDNN as a packed batch. On a CPU a
     packed batch takes PyTorch's step-by-step path, 5 to 40 times slower in training; there each direction runs as a
-    plain LSTM, the backward one over sequences flipped within their own lengths. `benchmarks/lstm_forms.py` measures
-    both forms.
+    plain LSTM, the backward one over sequences flipped within their own lengths, and the two at once, in a thread
+    each: a step of an LSTM is too short for several threads to share. `benchmarks/lstm_forms.py` measures the forms.
 
     Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (forget gate); Graves et al. 2013 (deep bidirectional).
     """
@@ -32,7 +40,7 @@ class BidirectionalLSTM(nn.Module):
 
         Args:
             inputs: (B, T, D).
-            lengths: (B,) frames, on any device.
+            lengths: (B,) frames, on the same device.
 
         Returns:
             (B, T, 2H): forward units, then backward units; zeros beyond each length.
@@ -50,18 +58,81 @@ class BidirectionalLSTM(nn.Module):
         positions = torch.arange(inputs.shape[1], device=inputs.device)
         inside = positions < lengths[:, None]
         mirror = torch.where(inside, lengths[:, None] - 1 - positions, positions)[..., None]
-        forward = self._one_direction(inputs, reverse=False)
-        backward = self._one_direction(_take(inputs, mirror), reverse=True)
+        sides = (
+            (inputs, *(getattr(self.lstm, name) for name in WEIGHTS)),
+            (_take(inputs, mirror), *(getattr(self.lstm, f"{name}_reverse") for name in WEIGHTS)),
+        )
+        forward, backward = _learn(*sides[0], *sides[1]) if torch.is_grad_enabled() else _both(_plain_lstm, sides)
         return torch.cat([forward, _take(backward, mirror)], dim=2) * inside[..., None]
 
-    def _one_direction(self, inputs: Tensor, reverse: bool) -> Tensor:
-        suffix = "_reverse" if reverse else ""
-        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        weights = [getattr(self.lstm, name + suffix) for name in names]
-        state = inputs.new_zeros(1, inputs.shape[0], self.lstm.hidden_size)
-        # has_biases, layers, dropout, training, bidirectional, batch_first: what nn.LSTM itself calls
-        outputs: Tensor = torch._VF.lstm(inputs, (state, state), weights, True, 1, 0.0, self.training, False, True)[0]
-        return outputs
+
+class _SideBySide(torch.autograd.Function):
+    """Two plain LSTMs at once, forwards and, with their gradients, backwards.
+
+    Takes the inputs and weights of one, then those of the other; returns the outputs of both.
+    """
+
+    @staticmethod
+    def forward(context: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        half = len(tensors) // 2
+        context.sides = _both(_plain_lstm_with_graph, (tensors[:half], tensors[half:]))
+        return tuple(outputs.detach() for _, outputs in context.sides)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        def run(side: tuple[tuple[list[Tensor], Tensor], Tensor]) -> tuple[Tensor, ...]:
+            (leaves, outputs), gradient = side
+            return torch.autograd.grad(outputs, leaves, gradient)
+
+        first, second = _both(run, list(zip(context.sides, gradients, strict=True)))
+        return (*first, *second)
+
+
+def _learn(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+    outputs: tuple[Tensor, Tensor] = _SideBySide.apply(*tensors)  # type: ignore[no-untyped-call]
+    return outputs
+
+
+def _plain_lstm_with_graph(side: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    leaves = [tensor.detach().requires_grad_() for tensor in side]
+    with torch.enable_grad():
+        return leaves, _run(leaves)
+
+
+def _plain_lstm(side: Sequence[Tensor]) -> Tensor:
+    with torch.no_grad():  # a thread of its own starts with PyTorch's default, which is to learn
+        return _run(side)
+
+
+def _run(side: Sequence[Tensor]) -> Tensor:
+    inputs, *weights = side
+    state = inputs.new_zeros(1, inputs.shape[0], weights[1].shape[1])
+    # has_biases, layers, dropout, training, bidirectional, batch_first: the call that nn.LSTM itself makes
+    outputs: Tensor = torch._VF.lstm(inputs, (state, state), weights, True, 1, 0.0, True, False, True)[0]
+    return outputs
+
+
+def _both(function: Callable[[Any], Any], sides: Sequence[Any]) -> list[Any]:
+    """The function of both sides, at once where PyTorch may use more than one thread."""
+    threads = torch.get_num_threads()
+    return list(_pool(threads).map(function, sides) if threads > 1 else map(function, sides))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Two threads that share PyTorch's allowance of threads between them."""
+    started = Barrier(3)
+
+    def begin() -> None:
+        torch.set_num_threads(threads // 2)
+        started.wait()
+
+    pool = ThreadPoolExecutor(2, "lstm", begin)
+    for _ in range(2):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(threads)  # what a thread sets for itself, PyTorch also takes as the rule for later ones
+    return pool
 
 
 def _take(sequences: Tensor, positions: Tensor) -> Tensor:

@@ -46,3 +46,21 @@ def test_the_forget_gate_starts_open(layer):
 def test_on_a_cpu_nothing_is_packed(layer, monkeypatch):
     monkeypatch.setattr(layer, "packed", lambda *_: pytest.fail("packed on a CPU"))
     layer(torch.randn(4, 9, 5), LENGTHS)
+
+
+def test_one_thread_gives_the_same(layer):
+    inputs = torch.randn(4, 9, 5)
+    threads = torch.get_num_threads()
+    outputs = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        outputs.append(layer(inputs, LENGTHS))
+    torch.set_num_threads(threads)
+    assert torch.equal(*outputs)
+
+
+def test_without_gradients_nothing_is_kept(layer):
+    with torch.inference_mode():
+        assert not layer(torch.randn(4, 9, 5), LENGTHS).requires_grad
+    with torch.no_grad():
+        assert not layer(torch.randn(4, 9, 5), LENGTHS).requires_grad
