@@ -52,9 +52,10 @@ def coloured_noise(shape: torch.Size, generator: Generator) -> Tensor:
     spectrum = torch.fft.rfft(torch.randn(batch, samples, generator=generator))
     steepness = _uniform(batch, 0.0, 2.0, generator)[:, None]
     frequency = torch.arange(1, spectrum.shape[1] + 1) / spectrum.shape[1]
-    noise = torch.fft.irfft(spectrum * frequency.clamp(min=0.01) ** (-steepness / 2), n=samples)
-    power: Tensor = noise.square().mean(1, keepdim=True)
-    return noise / (power + 1e-12).sqrt()
+    noise: Tensor = torch.fft.irfft(spectrum * frequency.clamp(min=0.01) ** (-steepness / 2), n=samples)
+    power = noise.square().mean(1, keepdim=True)
+    scaled: Tensor = noise / (power + 1e-12).sqrt()
+    return scaled
 
 
 def mask(features: Tensor, lengths: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:

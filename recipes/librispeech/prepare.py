@@ -1,0 +1,42 @@
+"""LibriSpeech in its publisher's layout: `SPLIT/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt` beside the recordings."""
+
+from pathlib import Path
+
+from asr.corpus import Corpus
+from asr.errors import DataError
+from asr.manifest import Utterance
+
+TRANSCRIPTS = ".trans.txt"
+
+
+def prepare(corpus: Corpus) -> dict[str, list[Utterance]]:
+    """Every split in the corpus folder, under its publisher's name.
+
+    A transcript without a recording and a recording without a transcript are utterances too: the check that follows
+    leaves them out and lists them.
+    """
+    folders = sorted(path for path in corpus.folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    splits = {folder.name: _read_split(folder) for folder in folders}
+    return {name: utterances for name, utterances in splits.items() if utterances}
+
+
+def _read_split(folder: Path) -> list[Utterance]:
+    utterances = []
+    for chapter in sorted(folder.glob("*/*/")):
+        speaker = chapter.parent.name
+        transcripts = chapter / f"{speaker}-{chapter.name}{TRANSCRIPTS}"
+        texts = _read_transcripts(transcripts) if transcripts.is_file() else {}
+        # any audio extension: the publisher's files are FLAC, copies may be smaller
+        recordings = {path.stem: path for path in chapter.iterdir() if path.is_file() and path != transcripts}
+        for name in sorted({*texts, *recordings}):
+            audio = recordings.get(name, chapter / f"{name}.flac")
+            utterances.append(Utterance(name, audio, texts.get(name, ""), speaker))
+    return utterances
+
+
+def _read_transcripts(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+    return {name: text for name, _, text in (line.partition(" ") for line in lines) if name}

@@ -1,0 +1,80 @@
+"""The layers of the package, as code: imports point down, never up and never sideways."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LAYERS = [
+    ["cli"],
+    ["asr.recipe"],
+    ["asr.training"],
+    ["asr.recognizer", "asr.preparation", "asr.report"],
+    ["asr.dataset", "asr.checkpoint", "asr.corpus"],
+    ["asr.model", "asr.augment", "asr.download", "asr.synthesis"],
+    ["asr.lstm", "asr.features", "asr.audio", "asr.text", "asr.manifest", "asr.decoding", "asr.metrics"],
+    ["asr.files", "asr.config", "asr.progress", "asr.device"],
+    ["asr.errors"],
+]
+"""From the top; a module imports only from rows below its own."""
+
+NO_TORCH = ["asr.audio", "asr.corpus", "asr.manifest", "asr.metrics", "asr.report", "asr.synthesis", "asr.text"]
+
+MODULES = [module for row in LAYERS for module in row]
+
+
+def imported(module: str) -> set[str]:
+    """The modules of ours that a module names in its imports, those inside functions included."""
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names & set(MODULES)
+
+
+def test_every_module_has_its_row():
+    there = {f"asr.{path.stem}" for path in (ROOT / "asr").glob("*.py")} - {"asr.__init__"}
+    assert there | {"cli"} == set(MODULES)
+    assert len(MODULES) == len(set(MODULES))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module):
+    row = next(number for number, modules in enumerate(LAYERS) if module in modules)
+    below = {name for modules in LAYERS[row + 1 :] for name in modules}
+    assert imported(module) <= below
+
+
+def test_training_never_sees_a_recipe():
+    assert "recipe" not in (ROOT / "asr" / "training.py").read_text().lower()
+
+
+def modules_loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True).stdout.split())
+
+
+@pytest.mark.parametrize("module", NO_TORCH)
+def test_no_torch_where_none_is_needed(module):
+    loaded = modules_loaded_by(f"import {module}")
+    assert module in loaded
+    assert "torch" not in loaded
+
+
+def test_help_loads_nothing_heavy():
+    loaded = modules_loaded_by("import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass")
+    assert "cli" in loaded
+    assert not {"torch", "torchaudio", "numpy", "pydantic", "soundfile", "asr.config"} & loaded
+
+
+def test_the_library_names_no_path_of_a_workplace():
+    for path in [*(ROOT / "asr").rglob("*.py"), *(ROOT / "recipes").rglob("*"), ROOT / "cli.py"]:
+        if path.is_file() and path.suffix in (".py", ".toml", ".md", ".txt"):
+            assert "shared/" not in path.read_text(), path

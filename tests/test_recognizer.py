@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import tone, write_tone
+
+import asr
+from asr.checkpoint import create, save_model
+from asr.config import to_table
+from asr.dataset import SpeechDataset, load, plan
+from asr.errors import AsrError, AudioError, ModelError
+from asr.features import FeatureConfig
+from asr.manifest import Utterance
+from asr.model import ModelConfig
+from asr.recognizer import find_model
+from asr.text import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model with random weights: what it says is nonsense, but the same nonsense by every way."""
+    features, model = FeatureConfig(16000, 20), ModelConfig(channels=2, layers=2, hidden=16, subsampling=2)
+    torch.manual_seed(3)
+    table = {"features": to_table(features), "model": to_table(model)}
+    checkpoint = create(features, model, Vocabulary.of_characters(" abcdefgh"), table)
+    with torch.no_grad():
+        checkpoint.model.head.weight *= 20  # so that it says something
+        checkpoint.model.head.bias[0] -= 5
+    save_model(checkpoint, tmp_path_factory.mktemp("models") / "model", "# card\n")
+    return tmp_path_factory.getbasetemp() / "models0" / "model"
+
+
+@pytest.fixture(scope="module")
+def recognizer(folder):
+    return asr.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    time_s = np.arange(32000) / 16000
+    return (0.3 * np.sin(2 * np.pi * (200 + 1500 * time_s) * time_s)).astype(np.float32)
+
+
+def test_a_file_a_waveform_and_a_tensor_say_the_same(recognizer, sweep, tmp_path):
+    soundfile.write(tmp_path / "a.wav", sweep, 16000, subtype="FLOAT")
+    from_file = recognizer.transcribe(tmp_path / "a.wav")
+    assert len(from_file.text) > 3
+    assert from_file.duration_s == 2.0
+    assert recognizer.transcribe(str(tmp_path / "a.wav")) == from_file
+    assert recognizer.transcribe(sweep, sample_rate_hz=16000).text == from_file.text
+    assert recognizer.transcribe(torch.from_numpy(sweep), sample_rate_hz=16000).text == from_file.text
+
+
+def test_a_batch_says_what_its_parts_say(recognizer, sweep, tmp_path):
+    utterances = []
+    for number, samples in enumerate((32000, 5000, 20000, 12345)):
+        soundfile.write(tmp_path / f"{number}.wav", sweep[:samples], 16000, subtype="FLOAT")
+        utterances.append(Utterance(f"u{number}", tmp_path / f"{number}.wav", "a", duration_s=samples / 16000))
+    dataset = SpeechDataset(utterances, recognizer.checkpoint.vocabulary, 16000)
+    together = dict(recognizer.decode(load(dataset, plan(utterances, 100.0))))
+    assert together == {u.id: recognizer.transcribe(u.audio_filepath).text for u in utterances}
+
+
+def test_a_waveform_of_another_rate_is_resampled(recognizer):
+    low = recognizer.transcribe(tone(300, 1.0, 8000), sample_rate_hz=8000)
+    assert low.duration_s == 1.0
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "message"),
+    [
+        (np.zeros(100), None, "a waveform needs its rate"),
+        (np.zeros((2, 100)), 16000, r"shape \(samples,\) was expected, found \(2, 100\)"),
+        (np.zeros(0), 16000, "was expected"),
+        (np.array([0.0, np.nan]), 16000, "NaN"),
+    ],
+)
+def test_waveforms_that_cannot_be(recognizer, waveform, rate, message):
+    with pytest.raises(AudioError, match=message):
+        recognizer.transcribe(waveform, sample_rate_hz=rate)
+
+
+@pytest.mark.parametrize("samples", [1, 160, 16000])
+def test_silence_says_nothing(recognizer, samples):
+    assert recognizer.transcribe(np.zeros(samples), sample_rate_hz=16000).text == ""
+
+
+@pytest.mark.parametrize("samples", [1, 10, 160])
+def test_a_click_is_no_trouble(recognizer, samples):
+    assert isinstance(recognizer.transcribe(np.full(samples, 0.5), sample_rate_hz=16000).text, str)
+
+
+def test_odd_recordings_are_transcribed(recognizer, tmp_path):
+    rng = np.random.default_rng(0)
+    sounds = {
+        "clipped": (np.sign(rng.standard_normal(16000)), 16000),
+        "surround": (0.1 * rng.standard_normal((16000, 6)), 16000),
+        "telephone": (0.1 * rng.standard_normal(8000), 8000),
+        "studio": (0.1 * rng.standard_normal(96000), 96000),
+    }
+    for name, (samples, rate) in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, rate, subtype="FLOAT")
+        assert recognizer.transcribe(tmp_path / f"{name}.wav").duration_s == 1.0
+
+
+def test_one_bad_file_does_not_stop_the_others(recognizer, tmp_path):
+    good = write_tone(tmp_path / "good.wav")
+    (tmp_path / "bad.wav").write_text("no sound")
+    first, second, third = recognizer.transcribe_many([good, tmp_path / "bad.wav", str(good)])
+    assert first.error is None
+    assert first.text == third.text
+    assert isinstance(second.error, AudioError)
+    assert "bad.wav" in str(second.error)
+
+
+def test_devices(folder):
+    with pytest.raises(AsrError, match="device 'tpu' is not known; choose auto, cpu, cuda, mps"):
+        asr.load(folder, device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(AsrError, match="device 'cuda' is not there; this machine has cpu"):
+            asr.load(folder, device="cuda")
+
+
+def test_which_model_is_used(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASR_MODEL", raising=False)
+    with pytest.raises(ModelError, match="no model below exp/"):
+        find_model()
+    for number, name in enumerate(("exp/one/model", "exp/two/deeper/model")):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+        if number == 0:
+            assert str(find_model()) == name
+    with pytest.raises(ModelError, match="several models below exp/; choose with --model: exp/one/model, exp/two"):
+        find_model()
+    monkeypatch.setenv("ASR_MODEL", str(folder))
+    assert find_model() == folder
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_says_what_the_cpu_says(folder, recognizer, sweep):
+    waveforms, lengths = torch.from_numpy(sweep)[None].repeat(2, 1), torch.tensor([32000, 20000])
+    on_cpu, _ = recognizer.log_probabilities(waveforms, lengths)
+    on_cuda, _ = asr.load(folder, device="cuda").log_probabilities(waveforms, lengths)
+    torch.testing.assert_close(on_cuda.cpu(), on_cpu, atol=1e-3, rtol=0)
