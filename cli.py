@@ -151,7 +151,8 @@ def _run(
     download: bool = False,
 ) -> None:
     from asr.config import parse_overrides
-    from asr.recipe import Experiment, read_recipe
+    from asr.experiment import Experiment
+    from asr.recipe import read_recipe
 
     found = read_recipe(recipe, parse_overrides(overrides or []))
     command = shlex.join(["asr", *sys.argv[1:]])

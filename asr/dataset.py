@@ -5,7 +5,6 @@ Shapes: B utterances, N samples, L tokens.
 
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr.audio import Waveform, read, resample
 from asr.manifest import Utterance, hours
-from asr.progress import track
+from asr.progress import track_in_threads
 from asr.text import Vocabulary
 
 Item = tuple[str, Waveform, list[int]]
@@ -55,9 +54,8 @@ class SpeechDataset(Dataset[Item]):
         """Reads everything into memory, 16 bits a sample, when it is not more than that; else leaves it on disk."""
         if hours(self.utterances) > most_hours:
             return
-        with ThreadPoolExecutor() as pool:  # the decoders release the GIL
-            waveforms = pool.map(lambda utterance: _to_int16(self._read(utterance)), self.utterances)
-            self.kept = list(track(waveforms, "reading recordings", len(self.utterances)))
+        waveforms = track_in_threads(lambda u: _to_int16(self._read(u)), self.utterances, "reading recordings")
+        self.kept = list(waveforms)
 
     def __len__(self) -> int:
         return len(self.utterances)

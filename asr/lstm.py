@@ -31,9 +31,17 @@ class BidirectionalLSTM(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
         for name, weight in self.lstm.named_parameters():
+            if name.startswith("weight_hh"):
+                for gate in weight.chunk(4):
+                    nn.init.orthogonal_(gate)
+            elif name.startswith("weight_ih"):
+                for gate in weight.chunk(4):
+                    nn.init.xavier_uniform_(gate)
+            else:
+                nn.init.zeros_(weight)
             if name.startswith("bias_ih"):
                 # PyTorch orders the gates i, f, g, o; a forget gate open at the start lets gradients pass early on.
-                nn.init.constant_(weight[hidden : 2 * hidden], 1.0)
+                nn.init.ones_(weight[hidden : 2 * hidden])
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Runs the layer over a padded batch.

@@ -4,7 +4,6 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from asr.features import FeatureConfig, frame_count
 from asr.files import write_json_lines
 from asr.manifest import Utterance, hours, to_record, write_manifest
 from asr.model import output_frames
-from asr.progress import say, track
+from asr.progress import say, track_in_threads
 from asr.text import Vocabulary, frames_needed, normalise
 
 
@@ -87,15 +86,14 @@ def _check_split(
             return error
 
     kept, dropped = [], []
-    with ThreadPoolExecutor() as pool:  # the decoders release the GIL
-        outcomes = track(pool.map(outcome, utterances), f"checking {split}", len(utterances))
-        for utterance, result in zip(utterances, outcomes, strict=True):
-            if utterance.id in seen:
-                result = DataError("the id stands twice")
-            if isinstance(result, Utterance):
-                seen.add(utterance.id)
-                kept.append(result)
-            else:
-                reason = str(result).removeprefix(f"{utterance.audio_filepath}: ")
-                dropped.append({**to_record(utterance, folder), "split": split, "reason": reason})
+    outcomes = track_in_threads(outcome, utterances, f"checking {split}")
+    for utterance, result in zip(utterances, outcomes, strict=True):
+        if utterance.id in seen:
+            result = DataError("the id stands twice")
+        if isinstance(result, Utterance):
+            seen.add(utterance.id)
+            kept.append(result)
+        else:
+            reason = str(result).removeprefix(f"{utterance.audio_filepath}: ")
+            dropped.append({**to_record(utterance, folder), "split": split, "reason": reason})
     return kept, dropped

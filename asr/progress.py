@@ -1,6 +1,8 @@
 """What a waiting user sees: one Rich bar and plain lines, all on stderr."""
 
-from collections.abc import Iterable, Iterator, Sized
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -9,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Advance(Protocol):
@@ -48,7 +51,13 @@ def bar(description: str, total: float | None) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console(), disable=not console().is_terminal, transient=True) as progress:
+    with Progress(
+        *columns,
+        console=console(),
+        disable=not console().is_terminal,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe is none of the bar's business
+    ) as progress:
         task = progress.add_task(description, total=total)
 
         def advance(amount: float = 1, description: str | None = None) -> None:
@@ -65,3 +74,15 @@ def track(items: Iterable[Item], description: str, total: float | None = None) -
         for item in items:
             yield item
             advance()
+
+
+def track_in_threads(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
+    """The function of every item, in their order, computed by threads, under a progress bar.
+
+    For work that lets go of the GIL, such as decoding audio. When the caller stops, what has not begun is dropped.
+    """
+    pool = ThreadPoolExecutor()
+    try:
+        yield from track(pool.map(function, items), description, len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,48 +1,22 @@
-"""Recipes: a TOML file gives every setting, `prepare.py` knows the corpus, the stages run in an experiment folder.
-
-A stage is skipped when what it reads, settings and the content of files, is what it was when it last ended well.
-"""
+"""Recipes: a TOML file gives every setting, and `prepare.py` beside it knows the corpus."""
 
 import importlib.util
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 from annotated_types import MinLen
 
-from asr import __version__
 from asr.augment import AugmentationConfig
-from asr.checkpoint import create
-from asr.config import Table, build, call, differences, merge, nearest, read_toml, settings, to_table
-from asr.corpus import Corpus, CorpusConfig, fetch, locate, require
-from asr.dataset import SpeechDataset, load, plan
-from asr.device import choose, describe
-from asr.errors import ConfigError, DataError
+from asr.config import Table, build, call, merge, nearest, read_toml, settings
+from asr.corpus import Corpus, CorpusConfig
+from asr.errors import ConfigError
 from asr.features import FeatureConfig
-from asr.files import (
-    digest,
-    digest_of,
-    digest_of_listing,
-    read_json,
-    read_json_lines,
-    write_json,
-    write_json_lines,
-    writing,
-)
-from asr.manifest import Utterance, hours, read_manifest
-from asr.model import ModelConfig, parameter_count
-from asr.preparation import Checks, write_data
-from asr.progress import say, track
-from asr.recognizer import load as load_recognizer
-from asr.report import commit, listing, model_card, results_page, score_split, summary
-from asr.text import TextConfig, Vocabulary
-from asr.training import Progress, Trainer, TrainingConfig
-
-STAGES = ("data-prep", "train", "decode", "score")
-"""In their order; each is a method of `Experiment`."""
+from asr.manifest import Utterance
+from asr.model import ModelConfig
+from asr.text import TextConfig
+from asr.training import TrainingConfig
 
 
 @settings
@@ -124,253 +98,10 @@ def read_recipe(name: str, overrides: Table | None = None) -> Recipe:
     return Recipe(title, config, folder / "prepare.py")
 
 
-@dataclass
-class Experiment:
-    """A recipe at work in its folder: `data/`, `model/`, `training/`, `decode/`, `score/`, `RESULTS.md`."""
-
-    recipe: Recipe
-    folder: Path
-    command: str
-    device: str = "auto"
-    corpus: Path | None = None
-    download: bool = False
-
-    def run(self, first: str = STAGES[0], last: str = STAGES[-1], force: bool = False) -> None:
-        """Runs the stages from `first` to `last`, except those whose inputs have not changed.
-
-        Raises:
-            AsrError: A stage cannot be done; the earlier ones stay done.
-        """
-        start, end = _stage(first), _stage(last)
-        if start > end:
-            raise ConfigError(f"--from {first} comes after --to {last}; the stages are {', '.join(STAGES)}")
-        for name in STAGES[start : end + 1]:
-            self._run_stage(name, force)
-
-    def _run_stage(self, name: str, force: bool) -> None:
-        inputs: Callable[[], Table] = getattr(self, f"_{name.replace('-', '_')}_inputs")
-        work: Callable[[], list[Path]] = getattr(self, f"_{name.replace('-', '_')}")
-        before, now = self._records().get(name), inputs()
-        if before and not force:
-            changes = differences(before["inputs"], now) + differences(
-                before["outputs"], self._digests(before["outputs"])
-            )
-            if not changes:
-                say(f"{name}: up to date")
-                return
-            say(f"{name}: again, because {_changes_in_words(changes)}")
-        if force and name == "train":
-            self._state.unlink(missing_ok=True)
-        outputs = work()
-        names = [path.relative_to(self.folder).as_posix() for path in outputs]
-        record = {"inputs": now, "outputs": self._digests(names), "command": self.command}
-        write_json(self.folder / "stages.json", {**self._records(), name: record})
-
-    # data-prep
-
-    def _data_prep_inputs(self) -> Table:
-        config = self.recipe.config
-        folder = self._find_corpus()
-        return {
-            "prepare.py": digest(self.recipe.prepare_file),
-            "corpus": str(folder) if folder else "",
-            "recordings": digest_of_listing(folder) if folder else __version__,
-            "splits": to_table(config.splits),
-            "options": config.corpus.options,
-            "text": to_table(config.text),
-            "features": to_table(config.features),
-            "model": {"subsampling": config.model.subsampling},
-        }
-
-    def _find_corpus(self) -> Path | None:
-        config = self.recipe.config
-        if not config.corpus.folder:
-            if self.corpus or self.download:
-                raise ConfigError(f"{self.recipe.name} makes its own speech: --corpus and --download are not for it")
-            return None
-        known = self._records().get("data-prep", {}).get("inputs", {}).get("corpus")
-        folder = locate(config.corpus, self.corpus, Path(known) if known else None)
-        if self.download:
-            fetch(config.corpus, folder, [*config.splits.train, *config.splits.dev, *config.splits.test])
-        return require(folder)
-
-    def _data_prep(self) -> list[Path]:
-        config = self.recipe.config
-        made = self.folder / "data" / "audio"
-        found = self.recipe.prepare(Corpus(self._find_corpus() or made, made))
-        wanted: dict[str, list[Utterance]] = {}
-        for use in ("train", "dev", "test"):
-            names = getattr(config.splits, use)
-            if missing := [name for name in names if name not in found]:
-                there = ", ".join(found) or "nothing"
-                say(f"data-prep: {', '.join(missing)} ({use}) not in the corpus, which has {there}")
-            if use != "test" and len(missing) == len(names):
-                raise DataError(f"nothing to {'train on' if use == 'train' else 'tune on'}: no {', '.join(names)}")
-            wanted |= {name: found[name] for name in names if name in found}
-        data = self.folder / "data"
-        for stale in data.glob("*.jsonl"):
-            stale.unlink()
-        write_data(wanted, Checks(self._vocabulary, config.features, config.model.subsampling), data)
-        return sorted(data.glob("*.jsonl"))
-
-    # train
-
-    def _train_inputs(self) -> Table:
-        config = self.recipe.config
-        names = ("text", "features", "model", "augmentation", "training")
-        manifests = self._manifests(*config.splits.train, *config.splits.dev)
-        return {"data": self._digests(manifests)} | {name: to_table(getattr(config, name)) for name in names}
-
-    def _train(self) -> list[Path]:
-        config, inputs = self.recipe.config, self._train_inputs()
-        train = self._utterances(*config.splits.train)
-        torch.manual_seed(config.training.seed)
-        settings_in_force = {name: table for name, table in inputs.items() if name != "data"}
-        checkpoint = create(
-            config.features, config.model, self._vocabulary, {"recipe": self.recipe.name, **settings_in_force}
-        )
-        device = choose(self.device)
-        facts = {
-            **self._origin(train),
-            "Parameters": f"{parameter_count(checkpoint.model) / 1e6:.2f} M",
-            "Hardware": describe(device),
-        }
-
-        def card(progress: Progress) -> str:
-            dev = f"{progress.best_wer:.2%} (greedy, epoch {progress.best_epoch} of {config.training.epochs})"
-            return model_card(self.recipe.name, {**facts, f"WER on {', '.join(config.splits.dev)}": dev})
-
-        trainer = Trainer(
-            checkpoint, train, self._utterances(*config.splits.dev), config.training, config.augmentation, device
-        )
-        progress = trainer.run(self._state, self.folder / "model", digest_of(inputs), card)
-        say(f"train: best on dev in epoch {progress.best_epoch}, WER {progress.best_wer:.2%}: {self.folder / 'model'}")
-        return sorted((self.folder / "model").iterdir())
-
-    # decode
-
-    def _decode_inputs(self) -> Table:
-        splits = self._scored_splits()
-        return {
-            "data": self._digests(self._manifests(*splits)),
-            "model": self._digests(["model/config.json", "model/vocabulary.json", "model/weights.safetensors"]),
-        }
-
-    def _decode(self) -> list[Path]:
-        recognizer = load_recognizer(self.folder / "model", self.device)
-        written = []
-        for split in self._scored_splits():
-            utterances = self._utterances(split)
-            dataset = SpeechDataset(utterances, recognizer.checkpoint.vocabulary, recognizer.sample_rate_hz)
-            batches = load(dataset, plan(utterances, self.recipe.config.training.batch_s))
-            texts = dict(track(recognizer.decode(batches), f"decoding {split}", len(utterances)))
-            path = self.folder / "decode" / f"{split}.jsonl"
-            write_json_lines(path, ({"id": u.id, "text": texts[u.id]} for u in utterances))
-            say(f"decode: {split}: {len(texts)} utterances")
-            written.append(path)
-        return written
-
-    # score
-
-    def _score_inputs(self) -> Table:
-        splits = self._scored_splits()
-        hypotheses = [f"decode/{split}.jsonl" for split in splits]
-        return {"data": self._digests(self._manifests(*splits)), "hypotheses": self._digests(hypotheses)}
-
-    def _score(self) -> list[Path]:
-        scores, written = [], [self.folder / "RESULTS.md"]
-        for split in self._scored_splits():
-            utterances = self._utterances(split)
-            lines = read_json_lines(self.folder / "decode" / f"{split}.jsonl")
-            hypotheses = {line["id"]: line["text"] for line in lines}
-            result = score_split(split, utterances, hypotheses)
-            say(f"score: {summary(result)}")
-            text, numbers = (self.folder / "score" / f"{split}.{kind}" for kind in ("txt", "json"))
-            with writing(text) as stream:
-                stream.write(listing(result, utterances, hypotheses))
-            write_json(
-                numbers, {"split": split, **vars(result.total), "wer": result.total.wer, "cer": result.total.cer}
-            )
-            scores.append(result)
-            written += [text, numbers]
-        with writing(written[0]) as stream:
-            stream.write(results_page(self.recipe.name, scores, self._result_facts()))
-        say(f"score: {written[0]}")
-        return written
-
-    def _result_facts(self) -> dict[str, str]:
-        train = self._records().get("train", {})
-        history = read_json_lines(self.folder / "training" / "history.jsonl")
-        minutes = sum(line["seconds"] for line in history) / 60
-        return {
-            **self._origin(self._utterances(*self.recipe.config.splits.train)),
-            "Command": f"`{train.get('command') or self.command}`",
-            "Decoding": "greedy, no language model",
-            "Training time": f"{minutes:.1f} min, {len(history)} epochs",
-            "Hardware": describe(choose(self.device)),
-        }
-
-    def _origin(self, train: list[Utterance]) -> dict[str, str]:
-        config = self.recipe.config
-        speakers = len({utterance.speaker for utterance in train})
-        return {
-            "Recipe": self.recipe.name,
-            "Command": f"`{self.command}`",
-            "Commit": commit(),
-            "Training data": f"{', '.join(config.splits.train)}: {hours(train):.2f} h, {speakers} speakers",
-            "Licence of the data": config.corpus.licence,
-            "Seed": str(config.training.seed),
-        }
-
-    # what the stages share
-
-    @property
-    def _state(self) -> Path:
-        return self.folder / "training" / "state.pt"
-
-    @property
-    def _vocabulary(self) -> Vocabulary:
-        return Vocabulary.of_characters(self.recipe.config.text.alphabet)
-
-    def _scored_splits(self) -> list[str]:
-        splits = self.recipe.config.splits
-        return [split for split in (*splits.dev, *splits.test) if (self.folder / "data" / f"{split}.jsonl").exists()]
-
-    def _manifests(self, *splits: str) -> list[str]:
-        names = [f"data/{split}.jsonl" for split in splits]
-        there = [name for name in names if (self.folder / name).exists()]
-        if not there:
-            raise DataError(f"{self.folder / 'data'}: no manifests; run: asr data-prep {self.recipe.name}")
-        return there
-
-    def _utterances(self, *splits: str) -> list[Utterance]:
-        return [u for name in self._manifests(*splits) for u in read_manifest(self.folder / name)]
-
-    def _digests(self, names: Mapping[str, Any] | list[str]) -> Table:
-        """The digest of each file of the experiment folder; None for one that is not there."""
-        paths = {name: self.folder / name for name in names}
-        return {name: digest(path) if path.is_file() else None for name, path in paths.items()}
-
-    def _records(self) -> Table:
-        path = self.folder / "stages.json"
-        records: Table = read_json(path) if path.exists() else {}
-        return records
-
-
-def _stage(name: str) -> int:
-    if name not in STAGES:
-        raise ConfigError(f"unknown stage {name!r}{nearest(name, STAGES)}")
-    return STAGES.index(name)
-
-
-def _changes_in_words(changes: list[str]) -> str:
-    shown = [change if len(change) < 80 else f"{change.split()[0]} changed" for change in changes[:3]]
-    return ", ".join(shown) + (f" and {len(changes) - 3} more" if len(changes) > 3 else "")
-
-
 def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"asr_recipe_{path.parent.name}", path)
-    assert spec is not None and spec.loader is not None  # a path to a file has both
+    assert spec is not None  # as it is for any path to a .py file
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS = [
     ["cli"],
+    ["asr.experiment"],
     ["asr.recipe"],
     ["asr.training"],
     ["asr.recognizer", "asr.preparation", "asr.report"],

@@ -4,11 +4,10 @@ from pathlib import Path
 import pytest
 
 from asr.config import parse_overrides
-from asr.errors import AsrError, ConfigError, DataError
-from asr.recipe import Experiment, read_recipe, recipe_names, recipes_folder
+from asr.errors import AsrError, ConfigError
+from asr.recipe import read_recipe, recipe_names, recipes_folder
 
 TONES = str(Path(__file__).with_name("tones"))
-SMALL = parse_overrides(["training.epochs=1", "corpus.options.train_utterances=4"])
 
 
 def test_the_recipes_that_come_with_the_toolkit():
@@ -62,81 +61,6 @@ def test_settings_that_are_wrong(override, message):
         read_recipe("fsdd", parse_overrides([override]))
 
 
-def experiment(folder, overrides=SMALL, recipe=TONES):
-    return Experiment(read_recipe(recipe, overrides), folder / "exp", "asr run tones")
-
-
-def said(capsys):
-    return [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("warning", "epoch"))]
-
-
-def test_stages_run_once_and_again_only_when_something_changed(tmp_path, capsys):
-    experiment(tmp_path).run()
-    exp = tmp_path / "exp"
-    assert (exp / "RESULTS.md").read_text().startswith("# Results of tones")
-    assert {path.name for path in (exp / "decode").iterdir()} == {"dev.jsonl", "test.jsonl"}
-    said(capsys)
-
-    experiment(tmp_path).run()
-    assert said(capsys) == [f"{stage}: up to date" for stage in ("data-prep", "train", "decode", "score")]
-
-    (exp / "decode" / "test.jsonl").unlink()  # an output is gone
-    experiment(tmp_path).run()
-    lines = said(capsys)
-    assert lines[:2] == ["data-prep: up to date", "train: up to date"]
-    assert lines[2].startswith("decode: again, because decode/test.jsonl")
-    assert lines[-1] == "score: up to date"  # the same hypotheses have come back
-
-    changed = parse_overrides(["training.epochs=1", "corpus.options.train_utterances=4", "model.hidden=8"])
-    experiment(tmp_path, changed).run("train", "train")
-    lines = said(capsys)
-    assert lines[0] == "train: again, because model.hidden 24 -> 8"
-    assert (exp / "model.previous").is_dir()
-
-    experiment(tmp_path, parse_overrides(["training.epochs=1", "corpus.options.train_utterances=5"])).run(
-        "data-prep", "data-prep"
-    )
-    assert said(capsys)[0] == "data-prep: again, because options.train_utterances 4 -> 5"
-
-
-def test_force_does_it_again(tmp_path, capsys):
-    experiment(tmp_path).run("data-prep", "train")
-    said(capsys)
-    experiment(tmp_path).run("train", "train", force=True)
-    assert said(capsys)[0].startswith("train: 0.0")
-
-
-def test_a_stage_without_the_one_before(tmp_path):
-    with pytest.raises(DataError, match="no manifests; run: asr data-prep tones"):
-        experiment(tmp_path).run("train", "train")
-    experiment(tmp_path).run("data-prep", "data-prep")
-    with pytest.raises(AsrError, match=r"model: no such model folder"):
-        experiment(tmp_path).run("decode", "decode")
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "message"), [("trian", "score", "did you mean 'train'"), ("score", "train", "comes after")]
-)
-def test_stages_that_cannot_be(tmp_path, first, last, message):
-    with pytest.raises(ConfigError, match=message):
-        experiment(tmp_path).run(first, last)
-
-
-def test_an_experiment_folder_that_cannot_be_written(tmp_path):
-    (tmp_path / "exp").write_text("a file")
-    with pytest.raises(AsrError, match="exp"):
-        experiment(tmp_path).run()
-
-
-def test_missing_splits_are_named(tmp_path, capsys):
-    experiment(tmp_path).run("data-prep", "data-prep")
-    assert "data-prep: other (test) not in the corpus, which has train, dev, test" in said(capsys)
-    for use, message in (("train", "nothing to train on: no elsewhere"), ("dev", "nothing to tune on: no elsewhere")):
-        overrides = parse_overrides([f'splits.{use}=["elsewhere"]'])
-        with pytest.raises(DataError, match=message):
-            experiment(tmp_path, overrides).run("data-prep", "data-prep")
-
-
 def test_a_recipe_of_ones_own(tmp_path):
     shutil.copytree(TONES, tmp_path / "mine")
     (tmp_path / "mine" / "quick.toml").write_text("[training]\nepochs = 1\n")
@@ -146,11 +70,3 @@ def test_a_recipe_of_ones_own(tmp_path):
     (tmp_path / "mine" / "prepare.py").unlink()
     with pytest.raises(AsrError, match=r"prepare\.py"):
         read_recipe(str(tmp_path / "mine" / "quick"))
-
-
-def test_a_corpus_is_asked_for_in_words(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASR_CORPORA", str(tmp_path / "corpora"))
-    with pytest.raises(DataError, match="corpora/fsdd: no such corpus folder; name it with --corpus DIR"):
-        experiment(tmp_path, {}, "fsdd").run("data-prep", "data-prep")
-    with pytest.raises(ConfigError, match="numbers makes its own speech: --corpus and --download are not for it"):
-        Experiment(read_recipe("numbers"), tmp_path / "exp", "", corpus=tmp_path).run("data-prep", "data-prep")
