@@ -23,13 +23,13 @@ RecipeName = Annotated[
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Changes one setting.")]
 Folder = Annotated[
-    Path | None, typer.Option("--exp", metavar="DIR", help="The experiment folder.  [default: exp/RECIPE]")
+    Path | None, typer.Option("--exp", metavar="DIR", help="The experiment folder (default: exp/RECIPE).")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even when nothing has changed.")]
 CorpusFolder = Annotated[
     Path | None,
-    typer.Option("--corpus", metavar="DIR", help="Where the corpus is.  [default: its folder below $ASR_CORPORA]"),
+    typer.Option("--corpus", metavar="DIR", help="Where the corpus is (default: its folder below $ASR_CORPORA)."),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
@@ -104,10 +104,10 @@ def score(recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, f
 
 @app.command()
 def transcribe(
-    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="Recordings of any format and rate.")],
+    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Recordings of any format and rate.")],
     model: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A model folder.  [default: $ASR_MODEL, else the one below exp/]"),
+        typer.Option(metavar="DIR", help="A model folder (default: $ASR_MODEL, else the one below exp/)."),
     ] = None,
     device: Device = "auto",
 ) -> None:

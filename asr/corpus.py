@@ -52,7 +52,7 @@ def fetch(config: CorpusConfig, folder: Path, splits: Collection[str]) -> None:
         DataError: The recipe knows no archives.
         DownloadError: An archive cannot be fetched, is not what it should be, or is not safe to unpack.
     """
-    if not config.archives:
+    if not config.archives and not folder.is_dir():
         raise DataError(f"this recipe cannot download {config.folder or 'anything'}; its README says where to get it")
     needed = [archive for archive in config.archives if archive.holds in splits or len(config.archives) == 1]
     download(needed, folder, config.strip)

@@ -89,7 +89,7 @@ class Experiment:
         config = self.recipe.config
         folder = self._find_corpus()
         return {
-            "prepare.py": digest(self.recipe.prepare_file),
+            "recipe": {path.name: digest(path) for path in self.recipe.prepare_files()},
             "corpus": str(folder) if folder else "",
             "recordings": digest_of_listing(folder) if folder else __version__,
             "splits": to_table(config.splits),
@@ -250,15 +250,18 @@ class Experiment:
         return Vocabulary.of_characters(self.recipe.config.text.alphabet)
 
     def _scored_splits(self) -> list[str]:
-        splits = self.recipe.config.splits
-        return [split for split in (*splits.dev, *splits.test) if (self.folder / "data" / f"{split}.jsonl").exists()]
+        splits, prepared = self.recipe.config.splits, self._records().get("data-prep", {}).get("outputs", {})
+        return [split for split in (*splits.dev, *splits.test) if f"data/{split}.jsonl" in prepared]
 
     def _manifests(self, *splits: str) -> list[str]:
-        names = [f"data/{split}.jsonl" for split in splits]
-        there = [name for name in names if (self.folder / name).exists()]
-        if not there:
+        """The manifests of the splits that data-prep found in the corpus."""
+        prepared = self._records().get("data-prep", {}).get("outputs", {})
+        names = [f"data/{split}.jsonl" for split in splits if f"data/{split}.jsonl" in prepared]
+        if not names:
             raise DataError(f"{self.folder / 'data'}: no manifests; run: asr data-prep {self.recipe.name}")
-        return there
+        if missing := [name for name in names if not (self.folder / name).exists()]:
+            raise DataError(f"{self.folder / missing[0]}: gone; run: asr data-prep {self.recipe.name}")
+        return names
 
     def _utterances(self, *splits: str) -> list[Utterance]:
         return [u for name in self._manifests(*splits) for u in read_manifest(self.folder / name)]

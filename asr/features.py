@@ -15,6 +15,9 @@ from asr.config import settings
 LOG_FLOOR = 1e-6
 """Added to a mel energy before the logarithm; 16-bit rounding noise lies about there."""
 
+LOUDNESS = 0.1
+"""The root of the mean square to which `normalisation = "level"` brings a recording."""
+
 
 @settings
 class FeatureConfig:
@@ -22,8 +25,11 @@ class FeatureConfig:
     mel_bins: Annotated[int, Ge(8), Le(256)] = 80
     window_ms: Annotated[float, Gt(0), Le(200)] = 25.0
     hop_ms: Annotated[float, Gt(0), Le(100)] = 10.0
-    normalisation: Literal["utterance", "corpus"] = "utterance"
-    """Mean and deviation of each mel bin: over the utterance itself, or over the training data (`LogMel.fit`)."""
+    normalisation: Literal["utterance", "level"] = "utterance"
+    """`utterance`: each mel bin to mean 0 and deviation 1 over the utterance. `level`: the recording to one loudness,
+    then each mel bin by its mean and deviation over the training data (`LogMel.fit`); better for short utterances,
+    whose own mean depends on the words.
+    """
 
     @property
     def hop_samples(self) -> int:
@@ -77,7 +83,7 @@ class LogMel(nn.Module):
         """
         frames, frame_lengths = self.log_mel(waveforms, lengths)
         mask = length_mask(frame_lengths, frames.shape[1])[..., None]
-        if self.config.normalisation == "corpus":
+        if self.config.normalisation == "level":
             normalised = (frames - self.mean) / self.deviation
         else:
             count = frame_lengths[:, None, None]
@@ -87,12 +93,15 @@ class LogMel(nn.Module):
         return normalised * mask, frame_lengths
 
     def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features before normalisation, as `forward` takes and returns them."""
+        """Features before the mel bins are normalised, as `forward` takes and returns them."""
         waveforms = waveforms * length_mask(lengths, waveforms.shape[1])
+        if self.config.normalisation == "level":
+            power = waveforms.square().sum(1, keepdim=True) / lengths[:, None]
+            waveforms = waveforms * (LOUDNESS / (power + 1e-10).sqrt())
         frames = (self.mel(waveforms) + LOG_FLOOR).log().transpose(1, 2)
         return frames, 1 + lengths // self.config.hop_samples
 
     def fit(self, frames: Tensor) -> None:
-        """Takes mean and deviation for `normalisation = "corpus"` from (frames, F) log-mel frames of training data."""
+        """Takes mean and deviation for `normalisation = "level"` from (frames, F) log-mel frames of training data."""
         self.mean.copy_(frames.mean(0))
         self.deviation.copy_(frames.std(0) + 1e-3)

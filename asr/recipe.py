@@ -46,6 +46,11 @@ class Recipe:
     config: RecipeConfig
     prepare_file: Path
 
+    def prepare_files(self) -> list[Path]:
+        """`prepare.py` and the lists beside it: what, besides the settings, decides on the data."""
+        beside = (path for path in self.prepare_file.parent.iterdir() if path.suffix not in (".md", ".toml"))
+        return sorted(path for path in beside if path.is_file())
+
     def prepare(self, corpus: Corpus) -> dict[str, list[Utterance]]:
         """What the recipe's own `prepare` finds: every split of the corpus, nothing checked yet."""
         source = f"{self.name}: corpus.options"

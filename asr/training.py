@@ -140,7 +140,7 @@ class Trainer:
 
     def _fit_normalisation(self) -> None:
         features = self.checkpoint.features
-        if features.config.normalisation == "corpus":
+        if features.config.normalisation == "level":
             sample = plan(self.train_set.utterances, self.config.batch_s, seed=self.config.seed, epoch=1)[:10]
             batches = [batch.to(self.device) for batch in load(self.train_set, sample)]
             parts = [features.log_mel(batch.waveforms, batch.waveform_lengths) for batch in batches]

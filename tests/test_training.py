@@ -159,8 +159,8 @@ def test_utterances_too_short_for_ctc_are_counted_and_harmless(utterances, tmp_p
     assert "2 utterances too short for CTC" in capsys.readouterr().err
 
 
-def test_normalisation_by_corpus_is_fitted_and_saved(utterances, tmp_path):
-    fitted = trainer(utterances, TrainingConfig(epochs=1, batch_s=6.0), normalisation="corpus")
+def test_normalisation_by_level_is_fitted_and_saved(utterances, tmp_path):
+    fitted = trainer(utterances, TrainingConfig(epochs=1, batch_s=6.0), normalisation="level")
     run(fitted, tmp_path)
     mean = load_model(tmp_path / "model").features.mean
     assert mean.abs().min() > 0.1
