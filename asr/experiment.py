@@ -33,7 +33,7 @@ from asr.preparation import Checks, write_data
 from asr.progress import say, track
 from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
-from asr.report import commit, listing, model_card, results_page, score_split, summary
+from asr.report import commit, draw_training, listing, model_card, results_page, score_split, summary
 from asr.text import Vocabulary
 from asr.training import Progress, Trainer
 
@@ -210,14 +210,18 @@ class Experiment:
             )
             scores.append(result)
             written += [text, numbers]
+        history = read_json_lines(self.folder / "training" / "history.jsonl")
+        picture = self.folder / "score" / "training.png"
+        if draw_training(history, picture):
+            written.append(picture)
+        name = picture.relative_to(self.folder).as_posix() if picture in written else ""
         with writing(written[0]) as stream:
-            stream.write(results_page(self.recipe.name, scores, self._result_facts()))
+            stream.write(results_page(self.recipe.name, scores, self._result_facts(history), name))
         say(f"score: {written[0]}")
         return written
 
-    def _result_facts(self) -> dict[str, str]:
+    def _result_facts(self, history: list[dict[str, Any]]) -> dict[str, str]:
         train = self._records().get("train", {})
-        history = read_json_lines(self.folder / "training" / "history.jsonl")
         minutes = sum(line["seconds"] for line in history) / 60
         return {
             **self._origin(self._utterances(*self.recipe.config.splits.train)),

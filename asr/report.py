@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr import __version__
+from asr.files import writing
 from asr.manifest import Utterance, hours
 from asr.metrics import Errors, Interval, aligned, interval, score, total, worst
 
@@ -57,8 +58,8 @@ def listing(result: SplitScore, utterances: Sequence[Utterance], hypotheses: Map
     return "\n\n".join(parts) + "\n"
 
 
-def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, str]) -> str:
-    """RESULTS.md: the table of splits and how to make it again."""
+def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, str], picture: str = "") -> str:
+    """RESULTS.md: the table of splits and how to make it again; `picture` is a file beside it."""
     units = sorted({result.interval.unit for result in scores})
     rows = [
         f"| {result.split} | {result.hours:.2f} | {e.sentences} | {e.words} | {e.wer:.2%} | {_range(result)} | "
@@ -79,6 +80,7 @@ def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, s
             "The worst utterances are in `score/SPLIT.txt`, the hypotheses in `decode/SPLIT.jsonl`.",
             "",
             *_table(facts),
+            *([f"![Loss and WER by epoch]({picture})", ""] if picture else []),
         ]
     )
 
@@ -89,6 +91,30 @@ def model_card(title: str, facts: Mapping[str, str]) -> str:
     return "\n".join(
         [f"# {title}", "", f"A speech recognition model made by asr {__version__}. {use}", "", *_table(facts)]
     )
+
+
+def draw_training(history: Sequence[Mapping[str, float]], path: Path) -> bool:
+    """Writes a picture of loss and WER by epoch; False without the extra `plot`."""
+    try:
+        from matplotlib.figure import Figure  # not pyplot, which looks for a screen
+        from matplotlib.ticker import MaxNLocator
+    except ImportError:
+        return False
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    loss_axes = figure.add_subplot()
+    wer_axes = loss_axes.twinx()
+    epochs = [record["epoch"] for record in history]
+    lines = [
+        *loss_axes.plot(epochs, [record["loss"] for record in history], "C0.-", label="loss on training data"),
+        *wer_axes.plot(epochs, [100 * record["dev_wer"] for record in history], "C1.-", label="WER on dev"),
+    ]
+    loss_axes.set(xlabel="epoch", ylabel="CTC loss a token", ylim=(0, None))
+    loss_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    wer_axes.set(ylabel="WER, %", ylim=(0, None))
+    loss_axes.legend(handles=lines)
+    with writing(path, "wb") as stream:
+        figure.savefig(stream, format="png", dpi=120)
+    return True
 
 
 def commit() -> str:
