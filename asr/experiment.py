@@ -69,17 +69,17 @@ class Experiment:
         work: Callable[[], list[Path]] = getattr(self, f"_{name.replace('-', '_')}")
         before, now = self._records().get(name), inputs()
         if before and not force:
-            changes = differences(before["inputs"], now) + differences(
-                before["outputs"], self._digests(before["outputs"])
-            )
+            outputs = self._digests(before["outputs"])
+            changes = differences(before["inputs"], now) + differences(before["outputs"], outputs)
             if not changes:
                 say(f"{name}: up to date")
                 return
             say(f"{name}: again, because {_changes_in_words(changes)}")
-        if force and name == "train":
-            self._state.unlink(missing_ok=True)
-        outputs = work()
-        names = [path.relative_to(self.folder).as_posix() for path in outputs]
+        if before or force:  # from here on the stage counts as not done, and what is left of it is not taken up
+            write_json(self.folder / "stages.json", {**self._records(), name: None})
+            if name == "train":
+                self._state.unlink(missing_ok=True)
+        names = [path.relative_to(self.folder).as_posix() for path in work()]
         record = {"inputs": now, "outputs": self._digests(names), "command": self.command}
         write_json(self.folder / "stages.json", {**self._records(), name: record})
 
@@ -278,7 +278,7 @@ class Experiment:
     def _records(self) -> Table:
         path = self.folder / "stages.json"
         records: Table = read_json(path) if path.exists() else {}
-        return records
+        return {name: record for name, record in records.items() if record}
 
 
 def _stage(name: str) -> int:

@@ -1,11 +1,15 @@
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from asr.config import parse_overrides
-from asr.errors import AsrError, ConfigError, DataError
+from asr.errors import AsrError, ConfigError, DataError, Interrupted
 from asr.experiment import Experiment
 from asr.recipe import read_recipe
+from asr.training import Trainer
 
 TONES = str(Path(__file__).with_name("tones"))
 SMALL = parse_overrides(["training.epochs=1", "corpus.options.train_utterances=4"])
@@ -92,3 +96,51 @@ def test_a_corpus_is_asked_for_in_words(tmp_path, monkeypatch):
         experiment(tmp_path, {}, "fsdd").run("data-prep", "data-prep")
     with pytest.raises(ConfigError, match="numbers makes its own speech: --corpus and --download are not for it"):
         Experiment(read_recipe("numbers"), tmp_path / "exp", "", corpus=tmp_path).run("data-prep", "data-prep")
+
+
+def test_a_stopped_training_is_taken_up_and_a_damaged_one_is_not(tmp_path, capsys, monkeypatch):
+    epochs = parse_overrides(["training.epochs=3", "corpus.options.train_utterances=4"])
+    experiment(tmp_path, epochs).run("data-prep", "train")
+    weights = (tmp_path / "exp" / "model" / "weights.safetensors").read_bytes()
+    said(capsys)
+
+    finish_epoch, finished = Trainer._finish_epoch, []
+
+    def stop_after_the_first(self):
+        finished.append(finish_epoch(self))
+        if len(finished) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return finished[-1]
+
+    monkeypatch.setattr(Trainer, "_finish_epoch", stop_after_the_first)
+    with pytest.raises(Interrupted):
+        experiment(tmp_path, epochs).run("train", "train", force=True)
+    said(capsys)
+    experiment(tmp_path, epochs).run("train", "train")
+    assert said(capsys)[0].endswith("going on in epoch 2")
+    assert len(finished) == 3
+
+    (tmp_path / "exp" / "model" / "weights.safetensors").unlink()
+    experiment(tmp_path, epochs).run("train", "train")
+    lines = said(capsys)
+    assert lines[0].startswith("train: again, because model/weights.safetensors")
+    assert len(finished) == 6
+    assert (tmp_path / "exp" / "model" / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_manifest_that_has_gone_is_named(tmp_path):
+    experiment(tmp_path).run("data-prep", "data-prep")
+    (tmp_path / "exp" / "data" / "dev.jsonl").unlink()
+    with pytest.raises(DataError, match=r"data/dev\.jsonl: gone; run: asr data-prep tones"):
+        experiment(tmp_path).run("train", "train")
+
+
+def test_a_list_beside_prepare_counts(tmp_path, capsys):
+    shutil.copytree(TONES, tmp_path / "mine")
+    (tmp_path / "mine" / "list.txt").write_text("one")
+    mine = str(tmp_path / "mine")
+    experiment(tmp_path, SMALL, mine).run("data-prep", "data-prep")
+    (tmp_path / "mine" / "list.txt").write_text("two")
+    said(capsys)
+    experiment(tmp_path, SMALL, mine).run("data-prep", "data-prep")
+    assert said(capsys)[0].startswith("data-prep: again, because recipe.list.txt")
