@@ -12,8 +12,6 @@ from torch import Generator, Tensor
 from asr.config import settings
 from asr.features import length_mask
 
-EQUALISER_BANDS = 8
-
 Share = Annotated[float, Ge(0), Le(1)]
 
 
@@ -23,8 +21,6 @@ class AugmentationConfig:
     """One is drawn for each utterance; 1.1 plays it a tenth faster, pitch and all."""
     gain_db: Annotated[float, Ge(0)] = 0.0
     """Level changes by up to this much either way."""
-    equaliser_db: Annotated[float, Ge(0)] = 0.0
-    """Frequency bands change by up to this much either way, as between one microphone and another."""
     noise_share: Share = 0.0
     """The share of utterances that get noise."""
     noise_snr_db: tuple[float, float] = (5.0, 40.0)
@@ -36,10 +32,8 @@ class AugmentationConfig:
 
 
 def disturb(waveforms: Tensor, lengths: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
-    """(B, N) waveforms with a random gain and frequency response and, some of them, random coloured noise."""
+    """(B, N) waveforms with random gain and, some of them, random coloured noise."""
     batch = len(waveforms)
-    if config.equaliser_db:
-        waveforms = equalise(waveforms, config.equaliser_db, generator)
     gain_db = _uniform(batch, -config.gain_db, config.gain_db, generator)
     snr_db = _uniform(batch, *config.noise_snr_db, generator)
     chosen = torch.rand(batch, generator=generator) < config.noise_share
@@ -50,15 +44,6 @@ def disturb(waveforms: Tensor, lengths: Tensor, config: AugmentationConfig, gene
         level = chosen.to(power) * (power * 10 ** (-snr_db.to(power) / 10)).sqrt()
         waveforms = waveforms + level[:, None] * noise
     return waveforms * (10 ** (gain_db.to(waveforms) / 20))[:, None]
-
-
-def equalise(waveforms: Tensor, most_db: float, generator: Generator) -> Tensor:
-    """(B, N) waveforms through a filter drawn for each: gains at evenly spaced frequencies, and lines between them."""
-    spectrum = torch.fft.rfft(waveforms)
-    points_db = _uniform(len(waveforms) * EQUALISER_BANDS, -most_db, most_db, generator).view(-1, 1, EQUALISER_BANDS)
-    curve_db = torch.nn.functional.interpolate(points_db, spectrum.shape[1], mode="linear", align_corners=True)
-    filtered: Tensor = torch.fft.irfft(spectrum * (10 ** (curve_db[:, 0] / 20)).to(spectrum.device), waveforms.shape[1])
-    return filtered
 
 
 def coloured_noise(shape: torch.Size, generator: Generator) -> Tensor:
