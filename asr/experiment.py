@@ -5,6 +5,7 @@ What a stage reads is settings and the content of files; `stages.json` holds wha
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Experiment:
 
     def _data_prep_inputs(self) -> Table:
         config = self.recipe.config
-        folder = self._find_corpus()
+        folder = self._corpus_folder
         return {
             "recipe": {path.name: digest(path) for path in self.recipe.prepare_files()},
             "corpus": str(folder) if folder else "",
@@ -99,7 +100,9 @@ class Experiment:
             "model": {"subsampling": config.model.subsampling},
         }
 
-    def _find_corpus(self) -> Path | None:
+    @cached_property
+    def _corpus_folder(self) -> Path | None:
+        """Where the corpus is; None for a recipe that makes its own speech."""
         config = self.recipe.config
         if not config.corpus.folder:
             if self.corpus or self.download:
@@ -114,7 +117,7 @@ class Experiment:
     def _data_prep(self) -> list[Path]:
         config = self.recipe.config
         made = self.folder / "data" / "audio"
-        found = self.recipe.prepare(Corpus(self._find_corpus() or made, made))
+        found = self.recipe.prepare(Corpus(self._corpus_folder or made, made))
         wanted: dict[str, list[Utterance]] = {}
         for use in ("train", "dev", "test"):
             names = getattr(config.splits, use)

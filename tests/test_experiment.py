@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from conftest import write_tone
 
 from asr.config import parse_overrides
 from asr.errors import AsrError, ConfigError, DataError, Interrupted
@@ -144,3 +145,18 @@ def test_a_list_beside_prepare_counts(tmp_path, capsys):
     said(capsys)
     experiment(tmp_path, SMALL, mine).run("data-prep", "data-prep")
     assert said(capsys)[0].startswith("data-prep: again, because recipe.list.txt")
+
+
+def test_a_corpus_is_remembered(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("ASR_CORPORA", raising=False)
+    for name in ("0_ann_0", "1_ann_5", "2_ann_10", "3_bob_10"):
+        write_tone(tmp_path / "digits" / "recordings" / f"{name}.wav", sample_rate_hz=8000)
+    nobody, bob = (parse_overrides([f"corpus.options.unseen_speakers={names}"]) for names in ("[]", '["bob"]'))
+    Experiment(read_recipe("fsdd", nobody), tmp_path / "exp", "", corpus=tmp_path / "digits").run(
+        "data-prep", "data-prep"
+    )
+    said(capsys)
+    experiment(tmp_path, bob, "fsdd").run("data-prep", "data-prep")
+    lines = said(capsys)
+    assert lines[0] == "data-prep: again, because options.unseen_speakers [] -> ['bob']"
+    assert lines[-1] == "data-prep: unseen: 1 utterances, 0.00 h"
