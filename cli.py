@@ -18,6 +18,9 @@ app = typer.Typer(
     help="Speech recognition with a bidirectional LSTM and CTC: prepare, train, decode, score, transcribe.",
 )
 
+given: list[str] = []
+"""The arguments of this call, as results tell them."""
+
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Such as numbers or librispeech/mini: see 'asr recipes'.")
 ]
@@ -129,8 +132,9 @@ def transcribe(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake is one line on stderr and exit status 1, a bug keeps its traceback."""
+    given[:] = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments)
+        app(given.copy())
     except AsrError as error:
         _complain(error)
         sys.exit(130 if isinstance(error, Interrupted) else 1)
@@ -155,7 +159,7 @@ def _run(
     from asr.recipe import read_recipe
 
     found = read_recipe(recipe, parse_overrides(overrides or []))
-    command = shlex.join(["asr", *sys.argv[1:]])
+    command = shlex.join(["asr", *given])
     Experiment(found, exp or Path("exp") / found.name, command, device, corpus, download).run(first, last, force)
 
 

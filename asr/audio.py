@@ -134,9 +134,8 @@ def _libsndfile_pieces(file: soundfile.SoundFile, start: int, promised: int) -> 
     while len(piece := file.read(PIECE_SAMPLES, dtype="float32", always_2d=True)):
         end += len(piece)
         yield piece.mean(axis=1)
-    if end < promised - TOLERANCE_S * file.samplerate or (
-        file.format == "OGG" and _ends_within_a_page(Path(file.name))
-    ):
+    miscount = file.samplerate // 100  # headers that are off by a few bytes
+    if end < promised - miscount or (file.format == "OGG" and _ends_within_a_page(Path(file.name))):
         raise EOFError
 
 

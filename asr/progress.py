@@ -29,7 +29,7 @@ def console() -> "Console":
 
 def say(message: str) -> None:
     """Prints one line on stderr, above a bar that may be running."""
-    console().print(message, markup=False, soft_wrap=True)
+    console().print(message, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager

@@ -137,4 +137,5 @@ def _range(result: SplitScore) -> str:
 
 
 def _table(facts: Mapping[str, str]) -> list[str]:
-    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items() if value), ""]
+    cells = {name: value.replace("|", "\\|") for name, value in facts.items() if value}
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in cells.items()), ""]

@@ -48,9 +48,9 @@ def prepare(corpus: Corpus, *, unseen_speakers: tuple[str, ...] = ()) -> dict[st
 def _recordings(folder: Path) -> dict[str, Path]:
     """The recordings by name, without those that are not called `{digit}_{speaker}_{index}`."""
     paths = sorted(path for path in (folder / "recordings").glob("*_*_*") if path.suffix in (".wav", ".flac"))
-    if not paths:
-        raise DataError(f"{folder / 'recordings'}: no recordings called DIGIT_SPEAKER_INDEX.wav or .flac")
     named = {path.stem: path for path in paths if _is_name(path.stem)}
+    if not named:
+        raise DataError(f"{folder / 'recordings'}: no recordings called DIGIT_SPEAKER_INDEX.wav or .flac")
     if len(named) < len(paths):
         odd = [path.name for path in paths if not _is_name(path.stem)]
         say(f"data-prep: {len(odd)} files not called DIGIT_SPEAKER_INDEX are passed over: {', '.join(odd[:3])}")

@@ -15,23 +15,27 @@ def prepare(corpus: Corpus) -> dict[str, list[Utterance]]:
     A transcript without a recording and a recording without a transcript are utterances too: the check that follows
     leaves them out and lists them.
     """
-    folders = sorted(path for path in corpus.folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    splits = {folder.name: _read_split(folder) for folder in folders}
+    splits = {folder.name: _read_split(folder) for folder in _folders(corpus.folder)}
     return {name: utterances for name, utterances in splits.items() if utterances}
 
 
 def _read_split(folder: Path) -> list[Utterance]:
     utterances = []
-    for chapter in sorted(folder.glob("*/*/")):
+    for chapter in (chapter for speaker in _folders(folder) for chapter in _folders(speaker)):
         speaker = chapter.parent.name
         transcripts = chapter / f"{speaker}-{chapter.name}{TRANSCRIPTS}"
         texts = _read_transcripts(transcripts) if transcripts.is_file() else {}
         # any audio extension: the publisher's files are FLAC, copies may be smaller
-        recordings = {path.stem: path for path in chapter.iterdir() if path.is_file() and path != transcripts}
+        recordings = {path.stem: path for path in chapter.glob("[!.]*.*") if path.is_file() and path != transcripts}
         for name in sorted({*texts, *recordings}):
             audio = recordings.get(name, chapter / f"{name}.flac")
             utterances.append(Utterance(name, audio, texts.get(name, ""), speaker))
     return utterances
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones."""
+    return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
 
 
 def _read_transcripts(path: Path) -> dict[str, str]:

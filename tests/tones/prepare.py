@@ -11,11 +11,12 @@ from asr.manifest import Utterance
 
 FREQUENCY_HZ = {"a": 300, "b": 800, "c": 1800, " ": 0}
 SAMPLE_RATE_HZ = 8000
+LETTER_SAMPLES = 960
 
 
-def prepare(corpus: Corpus, *, seed: int = 1, train_utterances: int = 60) -> dict[str, list[Utterance]]:
+def prepare(corpus: Corpus, *, seed: int = 1, train_utterances: int = 80) -> dict[str, list[Utterance]]:
     chance = random.Random(seed)
-    counts = {"train": train_utterances, "dev": 8, "test": 12}
+    counts = {"train": train_utterances, "dev": 24, "test": 24}
     return {
         split: [_utterance(f"{split}-{number}", chance, corpus) for number in range(count)]
         for split, count in counts.items()
@@ -31,5 +32,5 @@ def _utterance(name: str, chance: random.Random, corpus: Corpus) -> Utterance:
 
 
 def _tone(frequency_hz: int) -> np.ndarray:
-    time_s = np.arange(1200) / SAMPLE_RATE_HZ
-    return 0.3 * np.sin(2 * np.pi * frequency_hz * time_s) * np.hanning(1200)
+    time_s = np.arange(LETTER_SAMPLES) / SAMPLE_RATE_HZ
+    return 0.3 * np.sin(2 * np.pi * frequency_hz * time_s) * np.hanning(LETTER_SAMPLES)

@@ -1,0 +1,294 @@
+"""What the shell sees: exit statuses, one line for a mistake, a traceback for a bug."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import write_tone
+
+import cli
+from asr import __version__
+from asr.checkpoint import create, save_model
+from asr.config import to_table
+from asr.features import FeatureConfig
+from asr.model import ModelConfig
+from asr.recipe import recipe_names
+from asr.text import Vocabulary
+
+ROOT = Path(__file__).resolve().parents[1]
+TONES = str(ROOT / "tests" / "tones")
+COMMANDS = ("recipes", "run", "data-prep", "train", "decode", "score", "transcribe")
+
+
+def status_of(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return stopped.value.code or 0
+
+
+def plain(text: str) -> str:
+    """The words of a help page, without colours, boxes and line breaks."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text).split())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A model folder with random weights."""
+    features, config = FeatureConfig(16000, 20), ModelConfig(channels=2, layers=1, hidden=8)
+    torch.manual_seed(1)
+    table = {"features": to_table(features), "model": to_table(config)}
+    folder = tmp_path_factory.mktemp("cli") / "model"
+    save_model(create(features, config, Vocabulary.of_characters(" abc"), table), folder, "# card\n")
+    return folder
+
+
+@pytest.fixture
+def audio(tmp_path) -> Path:
+    return write_tone(tmp_path / "tone.wav")
+
+
+STAGE = ("RECIPE", "--set", "--exp", "--force")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--help"], (*COMMANDS, "--version", "bidirectional LSTM")),
+        (["-h"], COMMANDS),
+        (["recipes", "--help"], ("List the recipes",)),
+        (["run", "--help"], (*STAGE, "--from", "--to", "--corpus", "--download", "--device", "have not changed")),
+        (["data-prep", "--help"], (*STAGE, "--corpus", "--download", "cannot be used")),
+        (["train", "--help"], (*STAGE, "--device", "goes on")),
+        (["decode", "--help"], (*STAGE, "--device")),
+        (["score", "--help"], (*STAGE, "RESULTS.md")),
+        (["transcribe", "--help"], ("AUDIO", "--model", "--device", "any format")),
+    ],
+)
+def test_help(arguments, words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert status_of(*arguments) == 0
+    page = plain(capsys.readouterr().out)
+    assert [word for word in words if not re.search(word, page)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        ("train", "default: exp/RECIPE"),
+        ("data-prep", "default: its folder below $ASR_CORPORA"),
+        ("transcribe", "default: $ASR_MODEL, else the one below exp/"),
+    ],
+)
+def test_help_says_what_is_taken_when_nothing_is_given(command, default, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    status_of(command, "--help")
+    assert default in plain(capsys.readouterr().out)
+
+
+def test_version(capsys):
+    assert status_of("--version") == 0
+    assert capsys.readouterr() == (f"asr {__version__}\n", "")
+
+
+def test_no_arguments_show_the_help(capsys):
+    assert status_of() in (0, 2)  # which of the two is up to Typer
+    page = plain("".join(capsys.readouterr()))
+    assert all(command in page for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["--nonsense"], "No such option: --nonsense"),
+        (["run", "fsdd", "--epochs", "3"], "No such option: --epochs"),
+        (["run"], "Missing argument 'RECIPE'"),
+        (["score", "fsdd", "--device", "cpu"], "No such option: --device"),
+        (["train", "fsdd", "numbers"], "unexpected extra argument"),
+        (["run", "fsdd", "--exp"], "requires an argument"),
+        (["transcribe"], "Missing argument 'AUDIO"),
+    ],
+)
+def test_a_command_line_that_is_wrong(arguments, message, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert status_of(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in plain(err)
+
+
+def complaint(capsys) -> str:
+    """The one line on stderr, without its beginning; nothing is on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("asr: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err.removeprefix("asr: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "fssd"], "unknown recipe 'fssd'; did you mean 'fsdd'?"),
+        (["train", "fsdd/every"], "unknown recipe 'fsdd/every'"),
+        (["run", "librispeech"], "recipe 'librispeech' has variants; choose"),
+        (["run", TONES, "--set", "training.epoch=3"], "unknown key training.epoch; did you mean 'epochs'?"),
+        (["run", TONES, "--set", "training.epochs"], "--set training.epochs: write section.key=value"),
+        (["run", TONES, "--set", "=3"], "--set =3: write section.key=value"),
+        (["run", TONES, "--set", "training..epochs=3"], "write section.key=value"),
+        (["run", TONES, "--set", "training.epochs=many"], "training.epochs = 'many': input should be a valid integer"),
+        (["run", TONES, "--set", "training.epochs=1.5"], "training.epochs = 1.5: input should be a valid integer"),
+        (["run", TONES, "--set", "training.epochs=0"], "training.epochs = 0: input should be greater than 0"),
+        (["run", TONES, "--set", "training=3"], "training = 3"),
+        (["run", TONES, "--set", "training.learning_rate=nan"], "training.learning_rate"),
+        (["run", TONES, "--set", "splits.train=2020-01-01"], "date"),
+        (["run", TONES, "--from", "trian"], "unknown stage 'trian'; did you mean 'train'?"),
+        (["run", TONES, "--to", "the-end"], "unknown stage 'the-end'"),
+        (["run", TONES, "--from", "score", "--to", "train"], "--from score comes after --to train"),
+        (["train", TONES], "no manifests; run: asr data-prep"),
+        (["decode", TONES], "no manifests; run: asr data-prep"),
+        (["score", TONES], "no manifests; run: asr data-prep"),
+        (["run", TONES, "--exp", "in-the-way"], "in-the-way/data/audio: the folder cannot be made"),
+        (["run", TONES, "--set", "corpus.options.sead=3"], "corpus.options: unknown key sead; did you mean 'seed'?"),
+        (["run", TONES, "--corpus", "."], "tones makes its own speech"),
+        (["run", "fsdd", "--corpus", "nowhere"], "nowhere: no such corpus folder"),
+        (["run", "fsdd", "--corpus", "in-the-way"], "in-the-way: no such corpus folder"),
+        (["run", "fsdd", "--corpus", ".", "--set", "text.alphabet=a\nb"], "no recordings called"),
+    ],
+)
+def test_a_recipe_that_cannot_be_run_is_one_line(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in-the-way").write_text("a file")
+    assert status_of(*arguments) == 1
+    assert message in complaint(capsys)
+    assert not (tmp_path / "exp").exists()
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("weights.safetensors", Path.unlink, "not a whole model folder: weights.safetensors missing"),
+        ("vocabulary.json", Path.unlink, "not a whole model folder: vocabulary.json missing"),
+        ("config.json", Path.unlink, "not a whole model folder: config.json missing"),
+        ("weights.safetensors", cut, "weights.safetensors: cut off or not a safetensors file"),
+        ("vocabulary.json", cut, "vocabulary.json: "),
+        ("config.json", cut, "config.json: "),
+        ("weights.safetensors", lambda path: path.write_bytes(b""), "weights.safetensors: cut off or not"),
+        ("config.json", lambda path: path.write_text("[]"), "config.json: not a model's settings"),
+        ("weights.safetensors", lambda path: torch.save({}, path), "weights.safetensors: a pickle"),
+    ],
+)
+def test_a_model_folder_that_is_not_whole_is_one_line(name, damage, message, model, audio, tmp_path, capsys):
+    broken = tmp_path / "model"
+    broken.mkdir()
+    for path in model.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    damage(broken / name)
+    assert status_of("transcribe", audio, "--model", broken) == 1
+    line = complaint(capsys)
+    assert str(broken) in line
+    assert message in line
+
+
+def test_a_model_folder_that_is_not_there_is_one_line(audio, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASR_MODEL", raising=False)
+    assert status_of("transcribe", audio) == 1
+    assert "no model below exp/" in complaint(capsys)
+    for wrong in ("nowhere", "tone.wav"):
+        assert status_of("transcribe", audio, "--model", wrong) == 1
+        assert complaint(capsys) == f"{wrong}: no such model folder"
+
+
+def test_a_device_that_is_not_there_is_one_line(model, audio, capsys):
+    assert status_of("transcribe", audio, "--model", model, "--device", "tpu") == 1
+    assert complaint(capsys) == "device 'tpu' is not known; choose auto, cpu, cuda, mps"
+    if not torch.cuda.is_available():
+        assert status_of("transcribe", audio, "--model", model, "--device", "cuda") == 1
+        assert complaint(capsys) == "device 'cuda' is not there; this machine has cpu"
+
+
+def write_bad_recordings(folder: Path) -> None:
+    (folder / "a folder.wav").mkdir()
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("said the actress to the bishop\n" * 99)
+    write_tone(folder / "cut.flac", duration_s=3.0)
+    cut(folder / "cut.flac")
+    holed = np.ones(16000, np.float32)
+    holed[8000] = np.nan
+    for name, samples in (("nothing.wav", np.zeros(0, np.float32)), ("nan.wav", holed)):
+        soundfile.write(folder / name, samples, 16000, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere.wav", "No such file or directory"),
+        ("a folder.wav", "Is a directory"),
+        ("empty.wav", "the file is empty"),
+        ("text.wav", "not a recording"),
+        ("cut.flac", "damaged or cut short"),
+        ("nothing.wav", "no samples"),
+        ("nan.wav", "NaN or infinite samples"),
+        ("tone.wav/below.wav", "Not a directory"),
+        ("n" * 300, "File name too long"),
+    ],
+)
+def test_a_recording_that_cannot_be_read_is_one_line(name, message, model, audio, tmp_path, capsys):
+    write_bad_recordings(tmp_path)
+    assert status_of("transcribe", tmp_path / name, "--model", model) == 1
+    line = complaint(capsys)
+    assert line.startswith(f"{tmp_path / name}: ")
+    assert message in line
+
+
+def test_recipes_are_listed_with_what_they_are(capsys):
+    assert status_of("recipes") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [line.split("  ")[0].strip() for line in out.splitlines()] == recipe_names()
+    assert all(len(line.split("  ", 1)[1].strip()) > 10 for line in out.splitlines())
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken():
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("asr.recipe.recipe_names", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["recipes"])
+
+
+def test_a_bug_shows_its_traceback():
+    code = (
+        "import sys, types, cli\n"
+        "sys.modules['asr.recipe'] = types.SimpleNamespace(read_recipe=None, recipe_names=lambda: 1 / 0)\n"
+        "cli.main(['recipes'])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert result.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["recipes", "transcribe"])
+def test_a_reader_that_has_gone_is_no_trouble(command, model, audio):
+    arguments = ["transcribe", str(audio), str(audio), "--model", str(model)] if command == "transcribe" else [command]
+    with subprocess.Popen(
+        [sys.executable, "cli.py", *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()  # as `| true` does, long before the first line is written
+        assert process.stderr.read() == ""
+        assert process.wait() in (0, 1)

@@ -1,0 +1,167 @@
+"""The toy recipe, once through from the command line to what it leaves behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import asr
+import cli
+from asr.files import read_json, read_json_lines
+from asr.manifest import read_manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+TONES = str(ROOT / "tests" / "tones")
+
+
+def status_of(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return stopped.value.code or 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The toy's steps are so short that threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def exp(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("end-to-end") / "tones"
+    assert status_of("run", TONES, "--exp", folder, "--device", "cpu") == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recordings(exp) -> list[Path]:
+    return [utterance.audio_filepath for utterance in read_manifest(exp / "data" / "test.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def heard(exp) -> dict[str, str]:
+    return {line["id"]: line["text"] for line in read_json_lines(exp / "decode" / "test.jsonl")}
+
+
+def transcribe(exp, *recordings):
+    return status_of("transcribe", *recordings, "--model", exp / "model", "--device", "cpu")
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_the_toy_recipe_learns(exp, split):
+    assert read_json(exp / "score" / f"{split}.json")["wer"] < 0.2
+
+
+def test_one_recording_gives_its_text_and_nothing_else(exp, recordings, heard, capsys):
+    assert transcribe(exp, recordings[0]) == 0
+    assert capsys.readouterr() == (f"{heard[recordings[0].stem]}\n", "")
+
+
+def test_several_recordings_give_a_line_each_with_the_file(exp, recordings, heard, capsys):
+    assert transcribe(exp, *recordings) == 0
+    lines = [f"{path}\t{heard[path.stem]}\n" for path in recordings]
+    assert capsys.readouterr() == ("".join(lines), "")
+    assert len(heard) == len(recordings) == 24
+
+
+def test_a_bad_file_is_named_and_the_others_are_transcribed(exp, recordings, heard, tmp_path, capsys):
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no sound")
+    first, last = recordings[:2]
+    assert transcribe(exp, first, bad, tmp_path / "nowhere.wav", last) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [f"{path}\t{heard[path.stem]}" for path in (first, last)]
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [
+        ["asr", str(bad)],
+        ["asr", str(tmp_path / "nowhere.wav")],
+    ]
+
+
+def test_the_library_says_what_the_command_says(exp, recordings, heard):
+    recognizer = asr.load(exp / "model", device="cpu")
+    for path in recordings[:5]:
+        assert recognizer.transcribe(path).text == heard[path.stem]
+
+
+def test_the_model_found_below_exp_is_used(exp, recordings, heard, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASR_MODEL", raising=False)
+    shutil.copytree(exp / "model", tmp_path / "exp" / "tones" / "model")
+    assert status_of("transcribe", recordings[0]) == 0
+    assert capsys.readouterr().out == f"{heard[recordings[0].stem]}\n"
+
+
+def test_a_model_folder_can_be_moved(exp, recordings, heard, tmp_path, capsys):
+    shutil.copytree(exp / "model", tmp_path / "experiment" / "model")
+    elsewhere = shutil.move(tmp_path / "experiment" / "model", tmp_path / "elsewhere")
+    assert status_of("transcribe", recordings[0], "--model", elsewhere) == 0
+    assert capsys.readouterr().out == f"{heard[recordings[0].stem]}\n"
+
+
+def rows(page: Path) -> dict[str, str]:
+    """The two-column table of a page, without its head."""
+    cells = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("|")]
+    return {row[0].strip(): row[1].strip() for row in cells if len(row) == 2 and row[0].strip(" -")}
+
+
+def test_the_results_page_says_how_it_came_about(exp):
+    facts = rows(exp / "RESULTS.md")
+    assert facts["Command"] == f"`asr run {TONES} --exp {exp} --device cpu`"
+    assert facts["Training data"].startswith("train: 0.01 h, 6 speakers")
+    assert facts["Seed"] == "1"
+    assert facts["Hardware"].startswith("cpu, 1 thread")
+    assert "epochs" in facts["Training time"]
+    assert facts["Commit"]
+    splits = [line.split(" | ")[0] for line in (exp / "RESULTS.md").read_text().splitlines() if "%" in line]
+    assert {"| dev", "| test"} <= set(splits)
+
+
+def test_the_model_card_says_what_the_model_is(exp):
+    facts = rows(exp / "model" / "README.md")
+    assert facts["Command"] == f"`asr run {TONES} --exp {exp} --device cpu`"
+    assert facts["Training data"].startswith("train: 0.01 h, 6 speakers")
+    assert float(facts["WER on dev"].split("%")[0]) < 20
+
+
+def test_a_second_run_has_nothing_to_do(exp, capsys):
+    assert status_of("run", TONES, "--exp", exp) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"{stage}: up to date" for stage in ("data-prep", "train", "decode", "score")]
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_training_and_the_same_command_goes_on(tmp_path, capsys):
+    exp = tmp_path / "exp"
+    assert status_of("data-prep", TONES, "--exp", exp) == 0
+    arguments = ["train", TONES, "--exp", str(exp), "--device", "cpu", "--set", "training.epochs=6"]
+    training = subprocess.Popen(
+        [sys.executable, "cli.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in training.stderr:
+        if line.startswith("epoch 1/"):
+            training.send_signal(signal.SIGINT)
+            break
+    lines = training.communicate(timeout=120)[1].splitlines()
+    assert training.returncode == 130
+    assert lines[-1].startswith("asr: stopped in epoch")
+    assert lines[-1].endswith("the same command goes on from there")
+    assert not any("Traceback" in line for line in lines)
+
+    capsys.readouterr()
+    assert status_of(*arguments) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "going on in epoch" in lines[0]
+    assert not any(line.startswith("epoch 1/") for line in lines)
+    assert len(read_json_lines(exp / "training" / "history.jsonl")) == 6

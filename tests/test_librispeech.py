@@ -1,0 +1,179 @@
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import write_tone
+
+import cli
+from asr.corpus import Corpus
+from asr.errors import DataError
+from asr.files import read_json_lines
+from asr.manifest import read_manifest
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "librispeech" / "prepare.py"
+
+
+def load_recipe():
+    spec = importlib.util.spec_from_file_location("librispeech_recipe", RECIPE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+librispeech = load_recipe()
+
+
+def write_chapter(folder: Path, split: str, speaker: str, chapter: str, texts: list[str], ending: str) -> Path:
+    """A chapter in the publisher's layout, a second of sound for each text."""
+    place = folder / split / speaker / chapter
+    names = [f"{speaker}-{chapter}-{number:04d}" for number in range(len(texts))]
+    for name in names:
+        write_tone(place / f"{name}{ending}", 300.0 + len(name))
+    lines = [f"{name} {text}\n" for name, text in zip(names, texts, strict=True)]
+    (place / f"{speaker}-{chapter}.trans.txt").write_text("".join(lines))
+    return place
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    folder = tmp_path / "LibriSpeech"
+    write_chapter(folder, "train-clean-5", "19", "198", ["NORTHANGER", "THIS LITTLE WORK"], ".flac")
+    write_chapter(folder, "train-clean-5", "19", "227", ["IT'S"], ".ogg")
+    write_chapter(folder, "train-clean-5", "26", "495", ["SO"], ".wav")
+    write_chapter(folder, "dev-clean", "84", "121123", ["GO"], ".flac")
+    return folder
+
+
+def prepare(folder: Path):
+    return librispeech.prepare(Corpus(folder, folder.parent / "made"))
+
+
+def data_prep(folder: Path, exp: Path) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["data-prep", "librispeech/mini", "--corpus", str(folder), "--exp", str(exp)])
+    return stopped.value.code or 0
+
+
+def test_the_publishers_layout_is_read(folder):
+    splits = prepare(folder)
+    assert {name: [u.id for u in utterances] for name, utterances in splits.items()} == {
+        "dev-clean": ["84-121123-0000"],
+        "train-clean-5": ["19-198-0000", "19-198-0001", "19-227-0000", "26-495-0000"],
+    }
+    second = splits["train-clean-5"][1]
+    assert (second.text, second.speaker) == ("THIS LITTLE WORK", "19")
+    assert second.audio_filepath == folder / "train-clean-5" / "19" / "198" / "19-198-0001.flac"
+
+
+def test_recordings_of_any_ending_are_used(folder, tmp_path):
+    assert data_prep(folder, tmp_path / "exp") == 0
+    train = read_manifest(tmp_path / "exp" / "data" / "train-clean-5.jsonl")
+    assert [(u.audio_filepath.suffix, u.text, u.duration_s) for u in train] == [
+        (".flac", "northanger", 1.0),
+        (".flac", "this little work", 1.0),
+        (".ogg", "it's", 1.0),
+        (".wav", "so", 1.0),
+    ]
+    assert read_json_lines(tmp_path / "exp" / "data" / "dropped.jsonl") == []
+
+
+def test_a_text_or_a_recording_alone_is_listed_as_dropped(folder, tmp_path, capsys):
+    chapter = folder / "train-clean-5" / "19" / "198"
+    (chapter / "19-198-0000.flac").unlink()
+    write_tone(chapter / "19-198-0007.flac")
+    with (chapter / "19-198.trans.txt").open("a") as stream:
+        stream.write("\n19-198-0008\n")
+    assert data_prep(folder, tmp_path / "exp") == 0
+    dropped = {line["id"]: line["reason"] for line in read_json_lines(tmp_path / "exp" / "data" / "dropped.jsonl")}
+    assert dropped == {
+        "19-198-0000": "No such file or directory",
+        "19-198-0007": "no transcript",
+        "19-198-0008": "no transcript",
+    }
+    assert "data-prep: 3 left out (2 no transcript, 1 No such file or directory)" in capsys.readouterr().err
+
+
+def test_a_chapter_without_its_list_of_texts_is_listed_as_dropped(folder, tmp_path):
+    (folder / "train-clean-5" / "26" / "495" / "26-495.trans.txt").unlink()
+    assert data_prep(folder, tmp_path / "exp") == 0
+    assert [line["id"] for line in read_json_lines(tmp_path / "exp" / "data" / "dropped.jsonl")] == ["26-495-0000"]
+
+
+def test_a_list_of_texts_that_cannot_be_read_is_named(folder, tmp_path, capsys):
+    path = folder / "dev-clean" / "84" / "121123" / "84-121123.trans.txt"
+    path.write_bytes(b"84-121123-0000 GO\xff\n")
+    with pytest.raises(DataError, match=r"84-121123\.trans\.txt: .*utf-8"):
+        prepare(folder)
+    assert data_prep(folder, tmp_path / "exp") == 1
+    assert capsys.readouterr().err.startswith(f"asr: {path}: ")
+
+
+def test_hidden_folders_and_loose_files_are_no_splits(folder):
+    before = prepare(folder)
+    (folder / "SPEAKERS.TXT").write_text("; who they are\n")
+    (folder / "notes" / "more").mkdir(parents=True)
+    shutil.copytree(folder / "dev-clean", folder / ".unpacking-dev-other")
+    assert prepare(folder) == before
+
+
+def test_hidden_files_and_folders_within_a_split_are_no_utterances(folder):
+    before = prepare(folder)
+    speaker = folder / "dev-clean" / "84"
+    (speaker / ".DS_Store").write_text("x")
+    (speaker / "121123" / ".DS_Store").write_text("x")
+    shutil.copytree(speaker / "121123", speaker / ".ipynb_checkpoints")
+    shutil.copytree(speaker, folder / "dev-clean" / ".Trash")
+    assert prepare(folder) == before
+
+
+def test_missing_splits_are_named(folder, tmp_path, capsys):
+    assert data_prep(folder, tmp_path / "exp") == 0
+    line = "data-prep: test-clean, test-other (test) not in the corpus, which has dev-clean, train-clean-5"
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_a_corpus_without_training_data_stops(folder, tmp_path, capsys):
+    shutil.rmtree(folder / "train-clean-5")
+    assert data_prep(folder, tmp_path / "exp") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "asr: nothing to train on: no train-clean-5"
+
+
+def test_a_split_without_a_usable_utterance_stops(folder, tmp_path, capsys):
+    (folder / "dev-clean" / "84" / "121123" / "84-121123-0000.flac").write_bytes(b"")
+    assert data_prep(folder, tmp_path / "exp") == 1
+    data = tmp_path / "exp" / "data"
+    error = f"asr: {data}: no usable utterance in dev-clean; see {data / 'dropped.jsonl'}"
+    assert capsys.readouterr().err.splitlines()[-1] == error
+    assert [line["reason"] for line in read_json_lines(data / "dropped.jsonl")] == ["the file is empty"]
+
+
+@pytest.fixture
+def real(corpora) -> Path:
+    if not (corpora / "LibriSpeech" / "train-clean-5").is_dir():
+        pytest.skip("no LibriSpeech")
+    return corpora / "LibriSpeech"
+
+
+@pytest.mark.corpus
+def test_the_real_corpus_is_whole(real):
+    splits = prepare(real)
+    for name, count in (("dev-clean", 1313), ("train-clean-5", 1519)):
+        assert len(splits[name]) == len({utterance.id for utterance in splits[name]}) == count
+        assert all(utterance.text and utterance.audio_filepath.is_file() for utterance in splits[name])
+
+
+@pytest.mark.corpus
+def test_real_recordings_can_be_prepared(real, tmp_path):
+    """The shortest chapter of each split, whatever format its recordings are in."""
+    counts = {}
+    for split in ("train-clean-5", "dev-clean"):
+        chapter = min(sorted((real / split).glob("*/*/")), key=lambda path: len(list(path.iterdir())))
+        shutil.copytree(chapter, tmp_path / "LibriSpeech" / chapter.relative_to(real))
+        counts[split] = len(list(chapter.iterdir())) - 1
+    assert data_prep(tmp_path / "LibriSpeech", tmp_path / "exp") == 0
+    for split, count in counts.items():
+        utterances = read_manifest(tmp_path / "exp" / "data" / f"{split}.jsonl")
+        assert len(utterances) == count
+        assert all(1 < utterance.duration_s < 40 for utterance in utterances)
+    assert read_json_lines(tmp_path / "exp" / "data" / "dropped.jsonl") == []

@@ -1,0 +1,173 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from asr import __version__, report
+from asr.errors import DataError
+from asr.manifest import Utterance
+from asr.metrics import Errors, Interval
+from asr.report import SplitScore, commit, listing, model_card, results_page, score_split, summary
+
+SPOKEN = {
+    "a-1": ("the cat sat on", "cat sad on it", "ann"),
+    "a-2": ("one two three", "one two three", "ann"),
+    "b-1": ("four", "for", "bob"),
+}
+UTTERANCES = [Utterance(name, Path(f"{name}.wav"), text, who, 0.0, 1200.0) for name, (text, _, who) in SPOKEN.items()]
+HYPOTHESES = {name: heard for name, (_, heard, _) in SPOKEN.items()}
+
+TEST = SplitScore(
+    "test",
+    1.0,
+    {"a-1": Errors(8, 1, 1, 1, 20, 5, 1, 1), "a-2": Errors(12, 0, 1, 0, 30, 0, 1, 0)},
+    Errors(20, 1, 2, 1, 50, 5, 2, 1),
+    Interval(0.1, 0.305, "speaker"),
+)
+DEV = SplitScore("dev", 0.125, {}, Errors(10, 0, 0, 0, 25, 0, 4, 0), Interval(0.0, 0.0, "utterance"))
+
+
+def test_a_split_is_scored_utterance_by_utterance():
+    result = score_split("test", UTTERANCES, HYPOTHESES)
+    assert (result.split, result.hours) == ("test", 1.0)
+    assert {name: errors.word_errors for name, errors in result.errors.items()} == {"a-1": 3, "a-2": 0, "b-1": 1}
+    assert (result.total.words, result.total.word_errors, result.total.wrong_sentences) == (8, 4, 2)
+    assert result.total.wer == 0.5
+    assert result.interval.unit == "utterance"  # two speakers are too few to draw from
+    assert result.interval.low <= 0.5 <= result.interval.high
+
+
+def test_hypotheses_are_joined_by_id_and_none_may_be_missing():
+    shuffled = dict(reversed(HYPOTHESES.items()))
+    assert score_split("test", UTTERANCES, shuffled) == score_split("test", UTTERANCES, HYPOTHESES)
+    with pytest.raises(DataError, match=r"no hypothesis for 1 of 3 references \('b-1'\)"):
+        score_split("test", UTTERANCES, {name: HYPOTHESES[name] for name in ("a-1", "a-2")})
+    with pytest.raises(DataError, match=r"no reference for 1 of 4 hypotheses \('c'\)"):
+        score_split("test", UTTERANCES, {**HYPOTHESES, "c": "what"})
+
+
+def test_the_summary_is_one_line():
+    assert summary(TEST) == (
+        "test: WER 20.00% (10.00% to 30.50%), 4 errors in 20 words (S 1, D 2, I 1), CER 10.00%, sentences wrong 50.00%"
+    )
+
+
+def test_more_insertions_than_words_are_not_capped():
+    result = score_split("test", [Utterance("a", Path("a.wav"), "yes")], {"a": "no it is not"})
+    assert summary(result).startswith("test: WER 400.00% (400.00% to 400.00%), 4 errors in 1 words")
+
+
+def test_the_worst_utterances_are_listed_in_columns():
+    result = score_split("test", UTTERANCES, HYPOTHESES)
+    assert listing(result, UTTERANCES, HYPOTHESES) == (
+        f"{summary(result)}\n"
+        "\n"
+        "a-1: 3 errors in 4 words, a-1.wav\n"
+        "REF: the cat sat on ***\n"
+        "HYP: *** cat sad on it\n"
+        "     D       S      I\n"
+        "\n"
+        "b-1: 1 errors in 1 words, b-1.wav\n"
+        "REF: four\n"
+        "HYP: for\n"
+        "     S\n"
+    )
+
+
+def test_the_listing_has_an_end():
+    utterances = [Utterance(f"u{number:03d}", Path("a.wav"), "yes", "ann", 0.0, 1.0) for number in range(50)]
+    hypotheses = {utterance.id: "no" for utterance in utterances}
+    page = listing(score_split("test", utterances, hypotheses), utterances, hypotheses)
+    assert page.count("REF:") == report.LISTED
+    assert "u000" in page
+    assert "u049" not in page
+
+
+def test_the_results_page():
+    page = results_page("tones", [DEV, TEST], {"Command": "`asr run tones`", "Seed": "1", "Licence of the data": ""})
+    assert page == (
+        "# Results of tones\n"
+        "\n"
+        "| split | hours | utterances | words | WER | 95 % interval | S | D | I | CER | sentences wrong |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "| dev | 0.12 | 4 | 10 | 0.00% | 0.00% to 0.00% | 0 | 0 | 0 | 0.00% | 0.00% |\n"
+        "| test | 1.00 | 2 | 20 | 20.00% | 10.00% to 30.50% | 1 | 2 | 1 | 10.00% | 50.00% |\n"
+        "\n"
+        "Intervals: bootstrap over speakers or utterances (10,000 resamples). "
+        "S, D, I: substituted, deleted, inserted words.\n"
+        "The worst utterances are in `score/SPLIT.txt`, the hypotheses in `decode/SPLIT.jsonl`.\n"
+        "\n"
+        "| | |\n"
+        "|---|---|\n"
+        "| Command | `asr run tones` |\n"
+        "| Seed | 1 |\n"
+    )
+
+
+def test_the_model_card():
+    page = model_card("fsdd", {"Seed": "1", "Commit": "", "WER on dev": "3.00%"})
+    assert page == (
+        "# fsdd\n"
+        "\n"
+        f"A speech recognition model made by asr {__version__}. "
+        '`asr transcribe AUDIO --model FOLDER`, or `asr.load("FOLDER").transcribe("AUDIO").text`.\n'
+        "\n"
+        "| | |\n"
+        "|---|---|\n"
+        "| Seed | 1 |\n"
+        "| WER on dev | 3.00% |\n"
+    )
+
+
+def test_a_bar_in_a_value_does_not_break_the_table():
+    row = model_card("x", {"Command": "`asr run x --set 'text.alphabet=|ab'`"}).splitlines()[-1]
+    assert row.replace("\\|", "").count("|") == 3
+
+
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    names = ("-c", "user.name=someone", "-c", "user.email=someone@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *names, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Path:
+    """A folder that the code seems to run from; not yet a repository."""
+    (tmp_path / "asr").mkdir()
+    (tmp_path / "asr" / "report.py").write_text("original\n")
+    monkeypatch.setattr(report, "__file__", str(tmp_path / "asr" / "report.py"))
+    return tmp_path
+
+
+def test_the_commit_outside_a_checkout_is_the_version(checkout):
+    assert commit() == f"asr {__version__}"
+
+
+@needs_git
+def test_the_commit_of_a_copy_in_another_repository_is_the_version(checkout, monkeypatch):
+    """Such as site-packages of an environment within somebody's own project."""
+    git(checkout, "init")
+    inner = checkout / "site-packages" / "asr"
+    inner.mkdir(parents=True)
+    monkeypatch.setattr(report, "__file__", str(inner / "report.py"))
+    assert commit() == f"asr {__version__}"
+
+
+@needs_git
+def test_the_commit_in_a_checkout(checkout, monkeypatch):
+    git(checkout, "init")
+    assert commit() == f"asr {__version__}"  # no commit yet
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-m", "first")
+    head = git(checkout, "rev-parse", "HEAD")[:12]
+    assert commit() == head
+    (checkout / "notes.txt").write_text("git does not know this file")
+    assert commit() == head
+    (checkout / "asr" / "report.py").write_text("changed\n")
+    assert commit() == f"{head}+changes"
+    monkeypatch.setenv("PATH", str(checkout))  # no git
+    assert commit() == f"asr {__version__}"
