@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from asr.corpus import Corpus
-from asr.errors import DataError
 from asr.manifest import Utterance
+from asr.progress import say
 
 TRANSCRIPTS = ".trans.txt"
 
@@ -39,8 +39,10 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _read_transcripts(path: Path) -> dict[str, str]:
+    """The texts by id; bytes that are no UTF-8 become a character outside every alphabet, and cost their line only."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {error}") from error
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        say(f"data-prep: {path}: {error.strerror}")
+        return {}
     return {name: text for name, _, text in (line.partition(" ") for line in lines) if name}
