@@ -30,3 +30,14 @@ def write_tone(path: Path, frequency_hz: float = 440.0, duration_s: float = 1.0,
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, tone(frequency_hz, duration_s, sample_rate_hz), sample_rate_hz)
     return path
+
+
+def odd_sounds() -> dict[str, tuple[np.ndarray, int]]:
+    """A second each of what is unusual and yet all right, with its rate: clipped, 5.1 channels, 8 and 96 kHz."""
+    rng = np.random.default_rng(0)
+    return {
+        "clipped": (np.sign(rng.standard_normal(16000)), 16000),
+        "surround": (0.1 * rng.standard_normal((16000, 6)), 16000),
+        "telephone": (0.1 * rng.standard_normal(8000), 8000),
+        "studio": (0.1 * rng.standard_normal(96000), 96000),
+    }

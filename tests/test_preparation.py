@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_tone
+from conftest import odd_sounds, write_tone
 
 from asr.errors import DataError
 from asr.features import FeatureConfig
@@ -73,13 +73,7 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path, checks):
 
 
 def test_odd_recordings_are_fine(tmp_path, checks):
-    rng = np.random.default_rng(0)
-    sounds = {
-        "clipped": (np.sign(rng.standard_normal(16000)), 16000),
-        "surround": (0.1 * rng.standard_normal((16000, 6)), 16000),
-        "telephone": (0.1 * rng.standard_normal(8000), 8000),
-        "studio": (0.1 * rng.standard_normal(96000), 96000),
-    }
+    sounds = odd_sounds()
     utterances = [Utterance(name, write(tmp_path / f"{name}.wav", *sound), "hello") for name, sound in sounds.items()]
     kept = write_data({"train": utterances}, checks, tmp_path / "data")["train"]
     assert {utterance.id: utterance.duration_s for utterance in kept} == dict.fromkeys(sounds, 1.0)

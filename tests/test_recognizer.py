@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tone, write_tone
+from conftest import odd_sounds, tone, write_tone
 
 import asr
 from asr.checkpoint import create, save_model
@@ -94,13 +94,7 @@ def test_a_click_is_no_trouble(recognizer, samples):
 
 
 def test_odd_recordings_are_transcribed(recognizer, tmp_path):
-    rng = np.random.default_rng(0)
-    sounds = {
-        "clipped": (np.sign(rng.standard_normal(16000)), 16000),
-        "surround": (0.1 * rng.standard_normal((16000, 6)), 16000),
-        "telephone": (0.1 * rng.standard_normal(8000), 8000),
-        "studio": (0.1 * rng.standard_normal(96000), 96000),
-    }
+    sounds = odd_sounds()
     for name, (samples, rate) in sounds.items():
         soundfile.write(tmp_path / f"{name}.wav", samples, rate, subtype="FLOAT")
         assert recognizer.transcribe(tmp_path / f"{name}.wav").duration_s == 1.0
