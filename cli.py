@@ -120,7 +120,10 @@ def transcribe(
 
     recognizer = load(model or find_model(), device)
     failed = False
-    for transcript in track(recognizer.transcribe_many(audio), "transcribing", len(audio)):
+    transcripts = recognizer.transcribe_many(audio)
+    if not sys.stdout.isatty():  # where the lines themselves show how far it is, a bar would only be in their way
+        transcripts = track(transcripts, "transcribing", len(audio))
+    for transcript in transcripts:
         if transcript.error:
             _complain(transcript.error)
             failed = True

@@ -1,6 +1,5 @@
 """What a waiting user sees: one Rich bar and plain lines, all on stderr."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,7 +55,7 @@ def bar(description: str, total: float | None) -> Iterator[Advance]:
         console=console(),
         disable=not console().is_terminal,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe is none of the bar's business
+        redirect_stdout=False,  # what a command prints is none of the bar's business
     ) as progress:
         task = progress.add_task(description, total=total)
 
