@@ -1,7 +1,7 @@
 """The device that computes, and the few process settings that decide how fast a CPU does it."""
 
 import ctypes
-import os
+import platform
 import sys
 
 import torch
@@ -29,7 +29,8 @@ def describe(device: torch.device) -> str:
     """The hardware in words, for results."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{device.type}, {torch.get_num_threads()} threads, {os.uname().machine if hasattr(os, 'uname') else ''}"
+    threads = torch.get_num_threads()
+    return f"{device.type}, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
 def keep_freed_memory() -> None:

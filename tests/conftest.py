@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+import cli
+
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 if "ASR_CORPORA" not in os.environ and BESIDE.is_dir():
     os.environ["ASR_CORPORA"] = str(BESIDE)
@@ -41,3 +43,10 @@ def odd_sounds() -> dict[str, tuple[np.ndarray, int]]:
         "telephone": (0.1 * rng.standard_normal(8000), 8000),
         "studio": (0.1 * rng.standard_normal(96000), 96000),
     }
+
+
+def status_of(*arguments: str | Path) -> int:
+    """The exit status of an `asr` command."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return stopped.value.code or 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import write_tone
+from conftest import status_of, write_tone
 
 import cli
 from asr import __version__
@@ -23,12 +23,6 @@ from asr.text import Vocabulary
 ROOT = Path(__file__).resolve().parents[1]
 TONES = str(ROOT / "tests" / "tones")
 COMMANDS = ("recipes", "run", "data-prep", "train", "decode", "score", "transcribe")
-
-
-def status_of(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return stopped.value.code or 0
 
 
 def plain(text: str) -> str:

@@ -9,20 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import status_of
 
 import asr
-import cli
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 TONES = str(ROOT / "tests" / "tones")
-
-
-def status_of(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return stopped.value.code or 0
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,9 +3,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import write_tone
+from conftest import status_of, write_tone
 
-import cli
 from asr.corpus import Corpus
 from asr.files import read_json_lines
 from asr.manifest import read_manifest
@@ -49,9 +48,7 @@ def prepare(folder: Path):
 
 
 def data_prep(folder: Path, exp: Path) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["data-prep", "librispeech/mini", "--corpus", str(folder), "--exp", str(exp)])
-    return stopped.value.code or 0
+    return status_of("data-prep", "librispeech/mini", "--corpus", folder, "--exp", exp)
 
 
 def test_the_publishers_layout_is_read(folder):
@@ -91,6 +88,14 @@ def test_a_text_or_a_recording_alone_is_listed_as_dropped(folder, tmp_path, caps
         "19-198-0008": "no transcript",
     }
     assert "data-prep: 3 left out (2 no transcript, 1 No such file or directory)" in capsys.readouterr().err
+
+
+def test_of_two_recordings_with_one_id_the_second_is_listed_as_dropped(folder, tmp_path):
+    write_tone(folder / "train-clean-5" / "26" / "495" / "26-495-0000.flac")
+    assert data_prep(folder, tmp_path / "exp") == 0
+    (dropped,) = read_json_lines(tmp_path / "exp" / "data" / "dropped.jsonl")
+    assert (dropped["id"], dropped["reason"]) == ("26-495-0000", "the id stands twice")
+    assert dropped["audio_filepath"].endswith(".wav")
 
 
 def test_a_chapter_without_its_list_of_texts_is_listed_as_dropped(folder, tmp_path):

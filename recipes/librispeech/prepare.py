@@ -26,10 +26,10 @@ def _read_split(folder: Path) -> list[Utterance]:
         transcripts = chapter / f"{speaker}-{chapter.name}{TRANSCRIPTS}"
         texts = _read_transcripts(transcripts) if transcripts.is_file() else {}
         # any audio extension: the publisher's files are FLAC, copies may be smaller
-        recordings = {path.stem: path for path in chapter.glob("[!.]*.*") if path.is_file() and path != transcripts}
-        for name in sorted({*texts, *recordings}):
-            audio = recordings.get(name, chapter / f"{name}.flac")
-            utterances.append(Utterance(name, audio, texts.get(name, ""), speaker))
+        recordings = [path for path in chapter.glob("[!.]*.*") if path.is_file() and path != transcripts]
+        missing = [chapter / f"{name}.flac" for name in texts.keys() - {path.stem for path in recordings}]
+        for audio in sorted([*recordings, *missing]):
+            utterances.append(Utterance(audio.stem, audio, texts.get(audio.stem, ""), speaker))
     return utterances
 
 
