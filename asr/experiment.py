@@ -81,7 +81,8 @@ class Experiment:
             if name == "train":
                 self._state.unlink(missing_ok=True)
         names = [path.relative_to(self.folder).as_posix() for path in work()]
-        record = {"inputs": now, "outputs": self._digests(names), "command": self.command}
+        origin = {"command": self.command, "commit": commit(), "hardware": describe(choose(self.device))}
+        record = {"inputs": now, "outputs": self._digests(names), **origin}
         write_json(self.folder / "stages.json", {**self._records(), name: record})
 
     # data-prep
@@ -228,10 +229,11 @@ class Experiment:
         minutes = sum(line["seconds"] for line in history) / 60
         return {
             **self._origin(self._utterances(*self.recipe.config.splits.train)),
-            "Command": f"`{train.get('command') or self.command}`",
+            "Command": f"`{train.get('command', self.command)}`",
+            "Commit": train.get("commit", commit()),
             "Decoding": "greedy, no language model",
             "Training time": f"{minutes:.1f} min, {len(history)} epochs",
-            "Hardware": describe(choose(self.device)),
+            "Hardware": train.get("hardware", ""),
         }
 
     def _origin(self, train: list[Utterance]) -> dict[str, str]:
