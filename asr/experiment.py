@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from asr import __version__
+from asr.checkpoint import FILES as MODEL_FILES
 from asr.checkpoint import create
 from asr.config import Table, differences, nearest, to_table
 from asr.corpus import Corpus, fetch, locate, require
@@ -34,7 +35,7 @@ from asr.preparation import Checks, write_data
 from asr.progress import say, track
 from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
-from asr.report import commit, draw_training, listing, model_card, results_page, score_split, summary
+from asr.report import commit, draw_training, listing, model_card, results_page, score_split, summary, wer_with_interval
 from asr.text import Vocabulary
 from asr.training import Progress, Trainer
 
@@ -166,7 +167,8 @@ class Experiment:
         )
         progress = trainer.run(self._state, self.folder / "model", digest_of(inputs), card)
         say(f"train: best on dev in epoch {progress.best_epoch}, WER {progress.best_wer:.2%}: {self.folder / 'model'}")
-        return sorted((self.folder / "model").iterdir())
+        # not the model card: the scores are written into it
+        return [self.folder / "model" / name for name in MODEL_FILES]
 
     # decode
 
@@ -174,7 +176,7 @@ class Experiment:
         splits = self._scored_splits()
         return {
             "data": self._digests(self._manifests(*splits)),
-            "model": self._digests(["model/config.json", "model/vocabulary.json", "model/weights.safetensors"]),
+            "model": self._digests([f"model/{name}" for name in MODEL_FILES]),
         }
 
     def _decode(self) -> list[Path]:
@@ -199,7 +201,7 @@ class Experiment:
         return {"data": self._digests(self._manifests(*splits)), "hypotheses": self._digests(hypotheses)}
 
     def _score(self) -> list[Path]:
-        scores, written = [], [self.folder / "RESULTS.md"]
+        scores, written = [], [self.folder / "RESULTS.md", self.folder / "model" / "README.md"]
         for split in self._scored_splits():
             utterances = self._utterances(split)
             lines = read_json_lines(self.folder / "decode" / f"{split}.jsonl")
@@ -219,8 +221,12 @@ class Experiment:
         if draw_training(history, picture):
             written.append(picture)
         name = picture.relative_to(self.folder).as_posix() if picture in written else ""
+        facts = self._result_facts(history)
         with writing(written[0]) as stream:
-            stream.write(results_page(self.recipe.name, scores, self._result_facts(history), name))
+            stream.write(results_page(self.recipe.name, scores, facts, name))
+        with writing(written[1]) as stream:
+            wers = {f"WER on {result.split}": wer_with_interval(result) for result in scores}
+            stream.write(model_card(self.recipe.name, {**facts, **wers}))
         say(f"score: {written[0]}")
         return written
 

@@ -40,10 +40,14 @@ def summary(result: SplitScore) -> str:
     """One line for the screen."""
     errors = result.total
     return (
-        f"{result.split}: WER {errors.wer:.2%} ({_range(result)}), {errors.word_errors} errors in {errors.words} words "
+        f"{result.split}: WER {wer_with_interval(result)}, {errors.word_errors} errors in {errors.words} words "
         f"(S {errors.substitutions}, D {errors.deletions}, I {errors.insertions}), CER {errors.cer:.2%}, "
         f"sentences wrong {errors.sentence_error_rate:.2%}"
     )
+
+
+def wer_with_interval(result: SplitScore) -> str:
+    return f"{result.total.wer:.2%} ({_range(result)})"
 
 
 def listing(result: SplitScore, utterances: Sequence[Utterance], hypotheses: Mapping[str, str]) -> str:
