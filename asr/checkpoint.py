@@ -76,7 +76,9 @@ def load_model(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder")
     if missing := [name for name in FILES if not (folder / name).is_file()]:
-        raise ModelError(f"{folder}: not a whole model folder: {', '.join(missing)} missing")
+        inside = folder / "model"
+        hint = f"; did you mean {inside}?" if (inside / FILES[0]).is_file() else ""
+        raise ModelError(f"{folder}: not a whole model folder: {', '.join(missing)} missing{hint}")
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or not {"features", "model"} <= config.keys():
         raise ModelError(f"{folder / 'config.json'}: not a model's settings: 'features' and 'model' must be there")

@@ -104,6 +104,11 @@ def test_no_folder(tmp_path):
         load_model(tmp_path / "nowhere")
 
 
+def test_the_experiment_folder_is_not_the_model_folder(folder):
+    with pytest.raises(ModelError, match="missing; did you mean .*/model"):
+        load_model(folder.parent)
+
+
 def test_the_model_before_is_kept(tmp_path):
     folder = tmp_path / "model"
     set_aside(folder)  # nothing there, nothing done
