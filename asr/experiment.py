@@ -119,7 +119,8 @@ class Experiment:
     def _data_prep(self) -> list[Path]:
         config = self.recipe.config
         made = self.folder / "data" / "audio"
-        found = self.recipe.prepare(Corpus(self._corpus_folder or made, made))
+        corpus = Corpus(self._corpus_folder or made, made)
+        found = self.recipe.prepare(corpus)
         wanted: dict[str, list[Utterance]] = {}
         for use in ("train", "dev", "test"):
             names = getattr(config.splits, use)
@@ -127,7 +128,8 @@ class Experiment:
                 there = ", ".join(found) or "nothing"
                 say(f"data-prep: {', '.join(missing)} ({use}) not in the corpus, which has {there}")
             if use != "test" and len(missing) == len(names):
-                raise DataError(f"nothing to {'train on' if use == 'train' else 'tune on'}: no {', '.join(names)}")
+                purpose = "train on" if use == "train" else "tune on"
+                raise DataError(f"{corpus.folder}: nothing to {purpose}: no {', '.join(names)}")
             wanted |= {name: found[name] for name in names if name in found}
         data = self.folder / "data"
         for stale in data.glob("*.jsonl"):

@@ -138,7 +138,7 @@ def test_missing_splits_are_named(folder, tmp_path, capsys):
 def test_a_corpus_without_training_data_stops(folder, tmp_path, capsys):
     shutil.rmtree(folder / "train-clean-5")
     assert data_prep(folder, tmp_path / "exp") == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "asr: nothing to train on: no train-clean-5"
+    assert capsys.readouterr().err.splitlines()[-1] == f"asr: {folder}: nothing to train on: no train-clean-5"
 
 
 def test_a_split_without_a_usable_utterance_stops(folder, tmp_path, capsys):
