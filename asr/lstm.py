@@ -22,7 +22,8 @@ class BidirectionalLSTM(nn.Module):
     The weights are those of `torch.nn.LSTM(bidirectional=True)`. On CUDA they go to cuDNN as a packed batch. On a CPU a
     packed batch takes PyTorch's step-by-step path, 5 to 40 times slower in training; there each direction runs as a
     plain LSTM, the backward one over sequences flipped within their own lengths, and the two at once, in a thread
-    each: a step of an LSTM is too short for several threads to share. `benchmarks/lstm_forms.py` measures the forms.
+    each. Threads that share the steps of one LSTM wait for each other at every step: about as fast on a quiet machine,
+    but when another program takes a core away they stall. `benchmarks/lstm_forms.py` measures the forms.
 
     Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (forget gate); Graves et al. 2013 (deep bidirectional).
     """
