@@ -1,25 +1,43 @@
-"""From transcripts to token ids and back: one normaliser, one alphabet, the same wherever text is read."""
+"""From transcripts to token ids and back: one normaliser, one alphabet, the same wherever text is read.
 
+Tokens are the characters of the alphabet, or pieces: strings of them, learned with SentencePiece from transcripts.
+"""
+
+import base64
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, Any, Literal
 
-from annotated_types import MinLen
+from annotated_types import Ge, MinLen
 
 from asr.config import settings
-from asr.errors import DataError, ModelError
+from asr.errors import AsrError, ConfigError, DataError, ModelError
 from asr.files import read_json, write_json
 
 BLANK = "<blank>"
+SPACE_IN_PIECES = "\N{LOWER ONE EIGHTH BLOCK}"
+"""SentencePiece writes a space so; in front of a piece it begins a word."""
+RESERVED = {SPACE_IN_PIECES, "\N{LOWER FIVE EIGHTHS BLOCK}", "\0"}
+"""Characters that SentencePiece keeps for its own use."""
 
 
 @settings
 class TextConfig:
     alphabet: Annotated[str, MinLen(1)] = " 'abcdefghijklmnopqrstuvwxyz"
     """Every character that a normalised transcript may hold; with a space, transcripts have words."""
+    units: Literal["characters", "pieces"] = "characters"
+    """What the model spells with: characters, or pieces of words learned from the training transcripts."""
+    pieces: Annotated[int, Ge(1)] = 500
+    """With pieces, how many at most; each character of the alphabet is one, and a small corpus has no more to learn."""
 
 
 def normalise(text: str) -> str:
@@ -36,36 +54,88 @@ class Vocabulary:
     """The tokens of a model; a token's id is its place, and id 0 is CTC's blank."""
 
     tokens: tuple[str, ...]
+    sentencepiece: bytes | None = field(default=None, repr=False)
+    """The SentencePiece model that cuts texts into the tokens; None where each token is a character."""
 
     @classmethod
     def of_characters(cls, alphabet: Iterable[str]) -> "Vocabulary":
         """The blank and the distinct characters, sorted."""
         return cls((BLANK, *sorted(set(alphabet))))
 
+    @classmethod
+    def of_pieces(cls, texts: Iterable[str], alphabet: str, size: int) -> "Vocabulary":
+        """The blank and the pieces that make the transcripts likeliest, every character of the alphabet among them.
+
+        The same transcripts give the same pieces, whatever their order.
+
+        Args:
+            texts: Transcripts as they come; normalised here, and those that data-prep would drop passed over.
+            size: The most pieces, the blank not counted.
+
+        Raises:
+            AsrError: The extra `sentencepiece` is not installed.
+            ConfigError: `size` is too small for the alphabet, or SentencePiece keeps a character of it for its own use.
+            DataError: No transcript holds to the alphabet.
+
+        Source: Kudo 2018, Subword Regularization, section 3.2 (the unigram language model).
+        """
+        package = _sentencepiece()
+        characters = set(alphabet)
+        if size < len(characters):
+            needed = f"each of the {len(characters)} characters of text.alphabet is one"
+            raise ConfigError(f"text.pieces = {size}: too few: {needed}; use {len(characters)} or more")
+        if reserved := characters & RESERVED:
+            raise ConfigError(f"text.alphabet: SentencePiece keeps {_quoted(reserved)} for its own use; take it out")
+        sentences = sorted(text for text in map(normalise, texts) if text and characters.issuperset(text))
+        if not sentences:
+            raise DataError("no transcript to learn pieces from: all are empty or go beyond text.alphabet")
+        try:
+            model = _learn(package, sentences, characters, size)
+        except RuntimeError as error:
+            raise DataError(f"no pieces could be learned from {len(sentences)} transcripts: {error}") from error
+        return cls(_pieces(package, model), model)
+
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @cached_property
+    def spellings(self) -> tuple[str, ...]:
+        """What each token adds to a text: a character, or a piece, in which a space in front begins a word."""
+        if self.sentencepiece is None:
+            return self.tokens
+        return tuple(token.replace(SPACE_IN_PIECES, " ") for token in self.tokens)
+
     def unknown(self, text: str) -> str:
         """The characters of a text that are no tokens, each once, sorted."""
-        return "".join(sorted(set(text) - set(self.tokens[1:])))
+        return "".join(sorted(set(text) - self._ids.keys()))
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a normalised text.
 
         Raises:
             DataError: A character is outside the alphabet; names the characters.
+            AsrError: The tokens are pieces, and the extra `sentencepiece` is not installed.
         """
         if unknown := self.unknown(text):
-            raise DataError(f"characters outside the alphabet: {' '.join(map(repr, unknown))}")
-        ids = {token: number for number, token in enumerate(self.tokens)}
-        return [ids[character] for character in text]
+            raise DataError(f"characters outside the alphabet: {_quoted(unknown)}")
+        if self.sentencepiece is None:
+            return [self._ids[character] for character in text]
+        ids: list[int] = self._processor.encode(text)
+        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that token ids without blanks spell, spaces at its ends and double ones removed."""
-        return " ".join("".join(self.tokens[number] for number in ids).split())
+        """The text that token ids without blanks spell, spaces at its ends and double ones removed.
+
+        >>> Vocabulary((BLANK, "▁the", "▁c", "at"), b"...").decode([1, 2, 3])
+        'the cat'
+        """
+        return " ".join("".join(self.spellings[number] for number in ids).split())
 
     def save(self, path: Path) -> None:
-        write_json(path, {"tokens": list(self.tokens)})
+        table: dict[str, Any] = {"tokens": list(self.tokens)}
+        if self.sentencepiece is not None:
+            table["sentencepiece"] = base64.b64encode(self.sentencepiece).decode()
+        write_json(path, table)
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
@@ -73,7 +143,8 @@ class Vocabulary:
 
         Raises:
             DataError: Missing or not JSON.
-            ModelError: Not a vocabulary: no list of distinct tokens with the blank first.
+            ModelError: Not a vocabulary: no list of distinct tokens with the blank first, or a SentencePiece model that
+                is damaged or (seen where the extra is installed) has other pieces.
         """
         table = read_json(path)
         tokens = table.get("tokens") if isinstance(table, dict) else None
@@ -81,7 +152,38 @@ class Vocabulary:
             raise ModelError(f"{path}: not a vocabulary: 'tokens' must be a list of strings that begins with {BLANK!r}")
         if len(set(tokens)) < len(tokens):
             raise ModelError(f"{path}: a token stands twice")
-        return cls(tuple(tokens))
+        if "sentencepiece" not in table:
+            return cls(tuple(tokens))
+        try:
+            model = base64.b64decode(table["sentencepiece"], validate=True)
+            if not model:
+                raise ValueError("it is empty")
+            pieces = _pieces(_sentencepiece(), model) if find_spec("sentencepiece") else tuple(tokens)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{path}: 'sentencepiece' is not a SentencePiece model in base64 ({error})") from error
+        if pieces != tuple(tokens):
+            counts = f"{len(pieces)} pieces, {len(tokens)} tokens"
+            raise ModelError(f"{path}: 'tokens' are not the pieces of 'sentencepiece' ({counts})")
+        return cls(pieces, model)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {spelling: number for number, spelling in enumerate(self.spellings)}
+
+    @cached_property
+    def _processor(self) -> Any:
+        return _sentencepiece().SentencePieceProcessor(model_proto=self.sentencepiece)
+
+
+def vocabulary_of(config: TextConfig, texts: Iterable[str]) -> Vocabulary:
+    """The vocabulary that the settings ask for; the training transcripts are read only when pieces are to be learned.
+
+    Raises:
+        AsrError: As `Vocabulary.of_pieces`.
+    """
+    if config.units == "pieces":
+        return Vocabulary.of_pieces(texts, config.alphabet, config.pieces)
+    return Vocabulary.of_characters(config.alphabet)
 
 
 def frames_needed(ids: Sequence[int]) -> int:
@@ -93,3 +195,48 @@ def frames_needed(ids: Sequence[int]) -> int:
     6
     """
     return len(ids) + sum(left == right for left, right in pairwise(ids))
+
+
+def _sentencepiece() -> ModuleType:
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise AsrError("a vocabulary of pieces needs SentencePiece: pip install 'asr[sentencepiece]'") from error
+    return sentencepiece
+
+
+def _learn(package: ModuleType, sentences: Sequence[str], characters: AbstractSet[str], size: int) -> bytes:
+    # SentencePiece takes the required characters first and stops when all text is covered, be there more of them: one
+    # that stands in the text, and often, must therefore not be among them.
+    common = " " if " " in characters else Counter("".join(sentences)).most_common(1)[0][0]
+    model = BytesIO()
+    package.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=1 + size,
+        hard_vocab_limit=False,  # a small corpus has fewer pieces, and that is all right
+        required_chars="".join(sorted(characters - {common})),
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        add_dummy_prefix=" " in characters,  # the first word is cut like the others, where there are words
+        max_sentence_length=1 << 30,  # in bytes; a longer one would be left out
+        input_sentence_size=0,  # no sampling
+        num_threads=1,
+        unk_id=0,
+        unk_piece=BLANK,  # "unknown" must have an id, and takes the one that no text has: `encode` refuses such texts
+        bos_id=-1,
+        eos_id=-1,
+        pad_id=-1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def _pieces(package: ModuleType, model: bytes) -> tuple[str, ...]:
+    processor = package.SentencePieceProcessor(model_proto=model)
+    return tuple(processor.id_to_piece(number) for number in range(len(processor)))
+
+
+def _quoted(characters: Iterable[str]) -> str:
+    return " ".join(map(repr, sorted(characters)))
