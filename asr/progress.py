@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,9 +28,25 @@ def console() -> "Console":
     return Console(stderr=True, highlight=False)
 
 
+def hush() -> None:
+    """From here on this process shows no lines and no bars."""
+    console().quiet = True
+
+
 def say(message: str) -> None:
     """Prints one line on stderr, above a bar that may be running."""
     console().print(message, markup=False, emoji=False, soft_wrap=True)
+
+
+def show(display: "Live | Progress") -> bool:
+    """Starts a display of Rich's; False when there is one already and Rich, before 14.1, shows one at a time."""
+    from rich.errors import LiveError
+
+    try:
+        display.start()
+    except LiveError:
+        return False
+    return True
 
 
 @contextmanager
@@ -50,19 +68,25 @@ def bar(description: str, total: float | None) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
+    progress = Progress(
         *columns,
         console=console(),
         disable=not console().is_terminal,
         transient=True,
         redirect_stdout=False,  # what a command prints is none of the bar's business
-    ) as progress:
+    )
+    if not show(progress):
+        progress.disable = True
+    try:
         task = progress.add_task(description, total=total)
 
         def advance(amount: float = 1, description: str | None = None) -> None:
             progress.update(task, advance=amount, description=description)
 
         yield advance
+    finally:
+        if not progress.disable:  # else Rich before 14.1 prints an empty line
+            progress.stop()
 
 
 def track(items: Iterable[Item], description: str, total: float | None = None) -> Iterator[Item]:

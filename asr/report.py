@@ -4,14 +4,19 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asr import __version__
+from asr.dashboard import best_epoch
 from asr.files import writing
 from asr.manifest import Utterance, hours
 from asr.metrics import Errors, Interval, aligned, interval, score, total, worst
 
 LISTED = 20
 """Utterances in the listing of the worst."""
+
+LOSS, WER, CER = "tab:blue", "tab:red", "tab:orange"
+"""Colours in the picture of a training."""
 
 
 @dataclass(frozen=True)
@@ -97,28 +102,74 @@ def model_card(title: str, facts: Mapping[str, str]) -> str:
     )
 
 
-def draw_training(history: Sequence[Mapping[str, float]], path: Path) -> bool:
-    """Writes a picture of loss and WER by epoch; False without the extra `plot`."""
+def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
+    """Writes a picture of a training by epochs: loss and error rates on dev above, the learning rate below.
+
+    The best epoch has a dot. What a history lacks, as one from an earlier version may, is left out.
+
+    Returns:
+        False without the extra `plot`, or without an epoch.
+    """
     try:
         from matplotlib.figure import Figure  # not pyplot, which looks for a screen
-        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return False
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    loss_axes = figure.add_subplot()
-    wer_axes = loss_axes.twinx()
-    epochs = [record["epoch"] for record in history]
-    lines = [
-        *loss_axes.plot(epochs, [record["loss"] for record in history], "C0.-", label="loss on training data"),
-        *wer_axes.plot(epochs, [100 * record["dev_wer"] for record in history], "C1.-", label="WER on dev"),
-    ]
-    loss_axes.set(xlabel="epoch", ylabel="CTC loss a token", ylim=(0, None))
-    loss_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    wer_axes.set(ylabel="WER, %", ylim=(0, None))
-    loss_axes.legend(handles=lines)
+    if not history:
+        return False
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    heights = [3, 1] if any("learning_rate" in record for record in history) else [1]
+    above, *below = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    rates = above.twinx()
+    _draw(above, history, "loss", color=LOSS, label="training loss")
+    _draw(rates, history, "dev_wer", 100, color=WER, label="dev WER")
+    _draw(rates, history, "dev_cer", 100, color=CER, label="dev CER", linewidth=0.8, markersize=3)
+    if best := best_epoch(history):
+        epoch, wer = best["epoch"], 100 * best["dev_wer"]
+        dot = {"marker": "o", "markersize": 7, "markeredgecolor": "white", "linestyle": "", "color": WER}
+        rates.plot(epoch, wer, **dot, label=f"best WER: {wer:.2f} %, epoch {epoch}")
+    _arrange(above, "CTC loss a token", LOSS)
+    _arrange(rates, "error rate on dev, %", WER)
+    for axes in below:
+        _draw(axes, history, "learning_rate", color="0.3")
+        _arrange(axes, "learning rate")
+    _arrange_epochs([above, *below], history)
+    figure.align_ylabels([above, *below])
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, columnspacing=1.5)
     with writing(path, "wb") as stream:
         figure.savefig(stream, format="png", dpi=120)
     return True
+
+
+def _draw(axes: Any, history: Sequence[Mapping[str, Any]], name: str, scale: float = 1, **look: Any) -> None:
+    """The curve of a figure over the epochs that have it."""
+    points = [(record["epoch"], scale * record[name]) for record in history if record.get(name) is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), marker="." if len(history) <= 50 else "", **look)
+
+
+def _arrange(axes: Any, title: str, color: str = "black") -> None:
+    """A scale from zero with few figures, in the colour of its curve; nothing when there is no curve."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_ylim(0, None)
+    axes.set_ylabel(title, color=color)
+    axes.tick_params(axis="y", labelcolor=color)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.spines[["top"]].set_visible(False)
+    axes.set_visible(axes.has_data())
+
+
+def _arrange_epochs(panels: Sequence[Any], history: Sequence[Mapping[str, Any]]) -> None:
+    """Whole epochs along the foot, and a light grid."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axes in panels:
+        axes.grid(color="0.92")
+        axes.set_axisbelow(True)
+    panels[-1].set_xlabel("epoch")
+    panels[-1].set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def commit() -> str:

@@ -1,5 +1,7 @@
+import math
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from asr import __version__, report
 from asr.errors import DataError
 from asr.manifest import Utterance
 from asr.metrics import Errors, Interval
-from asr.report import SplitScore, commit, listing, model_card, results_page, score_split, summary
+from asr.report import SplitScore, commit, draw_training, listing, model_card, results_page, score_split, summary
 
 SPOKEN = {
     "a-1": ("the cat sat on", "cat sad on it", "ann"),
@@ -123,6 +125,119 @@ def test_the_model_card():
 def test_a_bar_in_a_value_does_not_break_the_table():
     row = model_card("x", {"Command": "`asr run x --set 'text.alphabet=|ab'`"}).splitlines()[-1]
     assert row.replace("\\|", "").count("|") == 3
+
+
+def history(epochs: int, **others: object) -> list[dict[str, object]]:
+    """A training that gets better, and worse again in the last quarter."""
+    return [
+        {
+            "epoch": epoch,
+            "loss": 3 / epoch,
+            "learning_rate": 1e-3 * (1 - done),
+            "dev_wer": 1.2 * math.exp(-3 * done) + max(0.0, done - 0.75),
+            "dev_cer": 0.5 * math.exp(-3 * done),
+            **others,
+        }
+        for epoch in range(1, epochs + 1)
+        for done in [epoch / epochs]
+    ]
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Draws a history; returns matplotlib's figure as it was saved."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    saved = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (saved.append(self), save(self, *a, **k)))
+
+    def draw(records):
+        path = tmp_path / "score" / "training.png"
+        assert draw_training(records, path)
+        assert path.read_bytes().startswith(b"\x89PNG")
+        return saved[-1]
+
+    return draw
+
+
+def curves(figure) -> dict[str, list[tuple[float, float]]]:
+    return {
+        line.get_label(): [(x, round(y, 6)) for x, y in zip(*line.get_data(), strict=True)]
+        for axes in figure.axes
+        if axes.get_visible()
+        for line in axes.lines
+    }
+
+
+def test_the_picture_of_a_training(drawn):
+    some = [
+        {"epoch": 1, "loss": 2.5, "learning_rate": 1e-3, "dev_wer": 1.25, "dev_cer": 0.5},
+        {"epoch": 2, "loss": 1.5, "learning_rate": 5e-4, "dev_wer": 0.2151, "dev_cer": 0.25},
+        {"epoch": 3, "loss": 0.5, "learning_rate": 0.0, "dev_wer": 0.3, "dev_cer": 0.25},
+    ]
+    figure = drawn(some)
+    assert sorted(curves(figure).values()) == sorted(
+        [
+            [(1, 2.5), (2, 1.5), (3, 0.5)],
+            [(1, 125.0), (2, 21.51), (3, 30.0)],
+            [(1, 50.0), (2, 25.0), (3, 25.0)],
+            [(2, 21.51)],
+            [(1, 1e-3), (2, 5e-4), (3, 0.0)],
+        ]
+    )
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "training loss",
+        "dev WER",
+        "dev CER",
+        "best WER: 21.51 %, epoch 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        history(1),
+        history(2),
+        history(30),
+        history(300),
+        history(300, dev_wer=25.6),
+        history(30)[20:],
+        history(12, loss=math.nan),
+        history(1, loss=math.inf),
+    ],
+)
+def test_nothing_overlaps_and_epochs_are_whole(drawn, records):
+    figure = drawn(records)
+    above, below, rates = figure.axes
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    boxes = [legend.get_window_extent(), *(axes.get_tightbbox() for axes in (above, below))]
+    assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in boxes)
+    legend_box, above_box, below_box = boxes
+    assert legend_box.y0 >= above_box.y1
+    assert above_box.y0 >= below_box.y1
+    assert all(tick == round(tick) for tick in below.get_xticks())
+    assert all(axes.get_ylim()[0] == 0 for axes in figure.axes)
+    assert rates.get_ylim()[1] >= max(100 * record["dev_wer"] for record in records)
+
+
+def test_a_picture_of_what_an_older_history_has(drawn):
+    bare = [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5, "dev_wer": None}]
+    assert curves(drawn(bare)) == {"training loss": [(1, 2.5), (2, 1.5)]}
+    assert len(drawn(bare).axes) == 2  # nothing is kept free for a learning rate
+    late = [*bare, {"epoch": 3, "dev_wer": 0.5, "learning_rate": 0.1}]
+    assert [(3, 50.0)] in curves(drawn(late)).values()
+    assert [(3, 0.1)] in curves(drawn(late)).values()
+
+
+def test_no_picture_of_nothing_or_without_matplotlib(tmp_path, monkeypatch):
+    assert not draw_training([], tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert not draw_training(history(3), tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
