@@ -4,12 +4,16 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from asr.errors import AsrError, DataError
+
+UNFINISHED = ".unfinished"
+"""How the names of files end that are being written."""
 
 
 @contextmanager
@@ -23,11 +27,12 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     except OSError as error:
         raise AsrError(f"{path}: cannot be written ({error.strerror})") from error
     try:
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
+        os.close(handle)
+        with Path(beside).open(mode, encoding=None if "b" in mode else "utf-8") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -37,6 +42,56 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise AsrError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         Path(beside).unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes have left unfinished in a folder and in those right below it."""
+    for path in (*folder.glob(f".*{UNFINISHED}"), *folder.glob(f"*/.*{UNFINISHED}")):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Within the block the folder is this process's alone; the system frees it when the process ends, however it ends.
+
+    A folder that did not exist and is empty at the end is taken away again. Where nothing can be written there is
+    nothing to guard, and on systems without `flock` there is no lock.
+
+    Raises:
+        AsrError: Another process holds it; names the folder and the process. Or it cannot be made.
+    """
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    path = make_folder(folder) / ".lock"
+    try:
+        import fcntl
+
+        stream = path.open("a+", encoding="utf-8")
+    except (ImportError, OSError):
+        yield
+        return
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise AsrError(
+                f"{folder}: another run ({stream.read().strip() or 'just begun'}) is at work in this folder; wait for "
+                "its end, or name another folder with --exp"
+            ) from error
+        except OSError:  # a file system that knows no locks
+            pass
+        os.register_at_fork(after_in_child=stream.close)  # else a reader of recordings that outlives us would keep it
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        stream.flush()
+        try:
+            yield
+        finally:
+            if made and list(folder.iterdir()) == [path]:
+                path.unlink()
+                with suppress(OSError):  # somebody else may have come to like a parent
+                    for parent in made:
+                        parent.rmdir()
 
 
 def make_folder(path: Path) -> Path:

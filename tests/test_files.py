@@ -1,4 +1,12 @@
+import errno
 import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -7,9 +15,11 @@ from asr.files import (
     digest,
     digest_of,
     digest_of_listing,
+    locked,
     make_folder,
     read_json,
     read_json_lines,
+    sweep,
     write_json,
     write_json_lines,
     writing,
@@ -63,3 +73,146 @@ def test_digests(tmp_path):
     assert before == digest_of_listing(tmp_path)
     (tmp_path / "b").write_text("")
     assert digest_of_listing(tmp_path) != before
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def at_work(block, path):
+    """Another process, in the middle of a block of `locked` or `writing`."""
+    imports = "import sys, time\nfrom pathlib import Path\nfrom asr.files import locked, writing"
+    lines = f"{imports}\nwith {block}(Path(sys.argv[1])):\n  print(1, flush=True)\n  time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", lines, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "1\n"
+    return process
+
+
+def killed(process):
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_locked_folder_is_refused_until_its_holder_dies(tmp_path):
+    holder = at_work("locked", tmp_path)
+    line = rf"^{re.escape(str(tmp_path))}: another run \(process {holder.pid}, since 20[\d :-]+\) is at work"
+    with pytest.raises(AsrError, match=line), locked(tmp_path):
+        pass
+    killed(holder)
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()}, since 20")
+
+
+def test_a_process_locks_a_folder_once(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(AsrError, match=f"process {os.getpid()}, "), locked(tmp_path):
+            pass
+        with pytest.raises(AsrError), locked(tmp_path):  # the refused one has not freed it
+            pass
+        with locked(tmp_path / "another"):
+            pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_lock_is_freed_by_an_error(tmp_path):
+    with pytest.raises(RuntimeError), locked(tmp_path):
+        raise RuntimeError
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is inherited")
+def test_a_forked_reader_does_not_hold_the_lock(tmp_path):
+    """DataLoader's outlive a killed training by seconds."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+
+    def read():
+        theirs.send("begun")
+        theirs.recv()
+
+    with locked(tmp_path):
+        reader = fork.Process(target=read, daemon=True)  # so that a failure here ends it
+        reader.start()
+        assert ours.recv() == "begun"
+        with pytest.raises(AsrError), locked(tmp_path):  # nor has it freed it
+            pass
+    with locked(tmp_path):
+        assert reader.is_alive()
+    ours.send("end")
+    reader.join()
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_a_locked_folder_that_stays_empty_goes_again(tmp_path, error):
+    folder = tmp_path / "exp" / "tones"
+    try:
+        with locked(folder):
+            assert folder.is_dir()
+            if error:
+                raise error
+    except RuntimeError:
+        assert error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_locked_folder_with_something_in_it_stays(tmp_path):
+    with locked(tmp_path / "made" / "full"):
+        (tmp_path / "made" / "full" / "a").touch()
+    assert (tmp_path / "made" / "full" / "a").exists()
+    with locked(tmp_path / "made" / "empty"):
+        pass
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["full"]
+    (tmp_path / "mine").mkdir()
+    with locked(tmp_path / "mine"):  # empty, but not of its making
+        pass
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_a_folder_that_cannot_be_written_needs_no_lock(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # as permissions do, but also for root
+    done = []
+    with locked(tmp_path), locked(tmp_path):
+        done.append(1)
+    assert done == [1]
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    done = []
+    with locked(tmp_path):
+        done.append(1)
+    assert done == [1]
+
+
+def test_a_folder_that_cannot_be_made_is_named_by_its_lock(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(AsrError, match="file/exp: the folder cannot be made"), locked(tmp_path / "file" / "exp"):
+        pass
+
+
+def test_a_killed_writer_leaves_the_old_content_and_a_sweep_removes_the_rest(tmp_path):
+    names = ("top", "training/state.pt", "training/tensorboard/deep")
+    for name in names:
+        write_json(tmp_path / name, "old")
+        killed(at_work("writing", tmp_path / name))
+    others = [tmp_path / name for name in (".lock", "notes.unfinished", "training/.hidden", ".unfinished/kept")]
+    for path in others:
+        make_folder(path.parent)
+        path.touch()
+    left = sorted(tmp_path.rglob(".*.unfinished"))
+    assert [path.parent.relative_to(tmp_path).as_posix() for path in left] == [".", "training", "training/tensorboard"]
+    sweep(tmp_path)
+    assert list(tmp_path.rglob(".*.unfinished")) == left[2:]  # right below is as far as it looks
+    assert all(path.exists() for path in others)
+    assert [read_json(tmp_path / name) for name in names] == ["old"] * 3
+    sweep(tmp_path)
+    sweep(tmp_path / "nowhere")
