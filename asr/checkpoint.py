@@ -4,6 +4,7 @@
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from asr import __version__
-from asr.config import Table, build
-from asr.errors import ModelError
+from asr.config import Table, build, to_table
+from asr.errors import ConfigError, ModelError
 from asr.features import FeatureConfig, LogMel
 from asr.files import digest_of, make_folder, read_json, write_json, writing
 from asr.model import CTCModel, ModelConfig
@@ -45,16 +46,70 @@ def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, 
     return Checkpoint(LogMel(features), network, vocabulary, {"asr_version": __version__, **config})
 
 
-def save_model(checkpoint: Checkpoint, folder: Path, card: str) -> None:
-    """Writes the model folder; weights last, marked with the settings and vocabulary that they belong to."""
-    make_folder(folder)
-    write_json(folder / "config.json", checkpoint.config)
-    checkpoint.vocabulary.save(folder / "vocabulary.json")
-    with writing(folder / "README.md") as stream:
+def save_model(
+    checkpoint: Checkpoint, folder: Path, card: str, prove: Callable[[Checkpoint], None] = lambda _: None
+) -> None:
+    """Writes the model folder: first beside it, read again and proved; then it takes the old one's place file by file.
+
+    Args:
+        checkpoint: What to write.
+        folder: The weights come last, marked with the settings and vocabulary that they belong to.
+        card: README.md.
+        prove: Gets what was read again, and raises `AsrError` when it does not work as it should.
+
+    Raises:
+        AsrError: A file cannot be written, or the proof failed; the folder stays as it was.
+    """
+    beside = folder.with_name(f"{folder.name}.new")
+    make_folder(beside)
+    write_json(beside / "config.json", checkpoint.config)
+    checkpoint.vocabulary.save(beside / "vocabulary.json")
+    with writing(beside / "README.md") as stream:
         stream.write(card)
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights().items()}
-    with writing(folder / "weights.safetensors", "wb") as stream:
+    with writing(beside / "weights.safetensors", "wb") as stream:
         stream.write(save(weights, metadata={"belongs_to": _owner(checkpoint.config, checkpoint.vocabulary)}))
+    prove(load_model(beside))
+    make_folder(folder)
+    for name in ("README.md", *FILES):
+        (beside / name).replace(folder / name)
+    shutil.rmtree(beside, ignore_errors=True)  # a killed save may have left more in it
+
+
+def start_from(checkpoint: Checkpoint, folder: Path) -> int:
+    """Gives a new model the weights of a trained one; where the vocabularies differ, by token.
+
+    Args:
+        checkpoint: Its features and model settings must be those of the folder's; dropout may differ.
+        folder: A model folder.
+
+    Returns:
+        How many tokens of the new vocabulary the trained model knows.
+
+    Raises:
+        ConfigError: The settings differ; names the first that does and how to set it.
+        ModelError: The folder is not a whole model folder.
+    """
+    source = load_model(folder)
+    for section in ("features", "model"):
+        ours, theirs = ({**to_table(getattr(each, section).config), "dropout": 0} for each in (checkpoint, source))
+        if unlike := [key for key in ours if ours[key] != theirs[key]]:
+            key = unlike[0]
+            raise ConfigError(
+                f"{folder}: another kind of model: {section}.{key} is {theirs[key]} there and {ours[key]} here; "
+                f"to go on from it: --set {section}.{key}={theirs[key]}"
+            )
+    known = {token: number for number, token in enumerate(source.vocabulary.tokens)}
+    shared = [(new, known[token]) for new, token in enumerate(checkpoint.vocabulary.tokens) if token in known]
+    new, old = (torch.tensor(numbers) for numbers in zip(*shared, strict=True))
+    theirs_by_name = source.weights()
+    with torch.no_grad():
+        for name, value in checkpoint.weights().items():
+            if name.startswith("model.head."):
+                value[new] = theirs_by_name[name][old]
+            else:
+                value.copy_(theirs_by_name[name])
+    return len(shared)
 
 
 def set_aside(folder: Path) -> None:
@@ -66,6 +121,16 @@ def set_aside(folder: Path) -> None:
         folder.rename(previous)
 
 
+def require_model(folder: Path) -> None:
+    """Raises `ModelError` unless a folder has the files of a model; names what is missing."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such model folder")
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        inside = folder / "model"
+        hint = f"; did you mean {inside}?" if (inside / FILES[0]).is_file() else ""
+        raise ModelError(f"{folder}: not a whole model folder: {', '.join(missing)} missing{hint}")
+
+
 def load_model(folder: Path) -> Checkpoint:
     """The model in a folder, on the CPU.
 
@@ -73,12 +138,7 @@ def load_model(folder: Path) -> Checkpoint:
         ModelError: A file is missing, cut off, a pickle, or belongs to other settings; names it.
         ConfigError: `config.json` has settings that this version does not know.
     """
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder")
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
-        inside = folder / "model"
-        hint = f"; did you mean {inside}?" if (inside / FILES[0]).is_file() else ""
-        raise ModelError(f"{folder}: not a whole model folder: {', '.join(missing)} missing{hint}")
+    require_model(folder)
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or not {"features", "model"} <= config.keys():
         raise ModelError(f"{folder / 'config.json'}: not a model's settings: 'features' and 'model' must be there")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from asr.checkpoint import create, load_model, save_model, set_aside
+from asr.checkpoint import create, load_model, save_model, set_aside, start_from
 from asr.config import to_table
 from asr.errors import AsrError, ConfigError, ModelError
 from asr.features import FeatureConfig
@@ -14,13 +14,22 @@ from asr.model import ModelConfig
 from asr.text import Vocabulary
 
 
-def make(folder, hidden=4, alphabet=" ab", seed=0):
-    features, model = FeatureConfig(8000, 16), ModelConfig(channels=2, layers=1, hidden=hidden)
+def fresh(alphabet=" ab", seed=0, mel_bins=16, **model):
+    features = FeatureConfig(8000, mel_bins)
+    model = ModelConfig(**{"channels": 2, "layers": 1, "hidden": 4, **model})
     torch.manual_seed(seed)
     table = {"features": to_table(features), "model": to_table(model), "recipe": "toy"}
-    checkpoint = create(features, model, Vocabulary.of_characters(alphabet), table)
+    return create(features, model, Vocabulary.of_characters(alphabet), table)
+
+
+def make(folder, hidden=4, alphabet=" ab", seed=0):
+    checkpoint = fresh(alphabet, seed, hidden=hidden)
     save_model(checkpoint, folder, "# card\n")
     return checkpoint
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture
@@ -118,3 +127,111 @@ def test_the_model_before_is_kept(tmp_path):
     assert not folder.exists()
     weights = load_model(tmp_path / "model.previous").weights()
     assert torch.equal(weights["model.head.weight"], saved.weights()["model.head.weight"])
+
+
+def test_what_is_proved_has_come_back_from_the_disk(tmp_path):
+    saved, proved = fresh(), []
+
+    def prove(read):
+        proved.append(read)
+        assert not (tmp_path / "model").exists()
+
+    save_model(saved, tmp_path / "model", "# card\n", prove)
+    (read,) = proved
+    assert read.vocabulary == saved.vocabulary
+    assert read.config == saved.config
+    for name, value in saved.weights().items():
+        assert torch.equal(read.weights()[name], value)
+        assert read.weights()[name].data_ptr() != value.data_ptr()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_model_that_fails_its_proof_changes_nothing(folder):
+    def fail(read):
+        raise ModelError("it hears nothing")
+
+    before = contents(folder)
+    with pytest.raises(ModelError, match="^it hears nothing$"):
+        save_model(fresh(seed=1), folder, "# another card\n", fail)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "weights.safetensors", "README.md"])
+def test_a_model_that_cannot_be_written_changes_nothing(folder, name):
+    before = contents(folder)
+    (folder.with_name("model.new") / name / "in the way").mkdir(parents=True)
+    with pytest.raises(AsrError, match=rf"model\.new/{name}: cannot be written"):
+        save_model(fresh(seed=1), folder, "# another card\n")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_killed_save_has_left_does_no_harm(tmp_path, there):
+    folder, beside = tmp_path / "model", tmp_path / "model.new"
+    if there:
+        make(folder, hidden=8)
+    make(beside, hidden=6, alphabet=" abc")
+    (beside / "README.md").unlink()  # taken over already
+    (beside / "weights.safetensors").write_bytes(b"half")
+    (beside / ".weights.safetensors.a1b2c3.unfinished").write_bytes(b"half")
+    saved = make(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert len(contents(folder)) == 4
+    loaded = load_model(folder).weights()
+    assert all(torch.equal(loaded[name], value) for name, value in saved.weights().items())
+
+
+def test_a_new_model_starts_from_a_trained_one(folder):
+    new, trained = fresh(seed=1, dropout=0.5), load_model(folder)
+    with torch.no_grad():
+        trained.features.fit(torch.rand(50, 16))
+    save_model(trained, folder, "# card\n")
+    weights = new.weights()
+    assert not torch.equal(weights["model.head.weight"], trained.weights()["model.head.weight"])
+    assert start_from(new, folder) == 4
+    for name, value in trained.weights().items():
+        assert torch.equal(weights[name], value), name
+    assert new.features.fitted
+    assert new.model.config.dropout == 0.5
+
+
+def test_tokens_keep_their_weights_in_another_alphabet(tmp_path):
+    """There <blank>, space, a, b are 0 to 3; here <blank>, a, b, c are."""
+    trained = make(tmp_path / "model", alphabet=" ab")
+    new = fresh("abc", seed=1)
+    own = {name: value.clone() for name, value in new.weights().items()}
+    assert start_from(new, tmp_path / "model") == 3
+    for name, value in new.weights().items():
+        there = trained.weights()[name]
+        if name in ("model.head.weight", "model.head.bias"):
+            expected = torch.stack([there[0], there[2], there[3], own[name][3]])
+            assert not torch.equal(own[name][0], there[0])
+        else:
+            expected = there
+        assert torch.equal(value, expected), name
+
+
+@pytest.mark.parametrize(
+    ("change", "there", "here"),
+    [
+        ({"hidden": 6}, "model.hidden is 4 there", "6 here"),
+        ({"mel_bins": 20}, "features.mel_bins is 16 there", "20 here"),
+        ({"subsampling": 2}, "model.subsampling is 4 there", "2 here"),
+    ],
+)
+def test_another_kind_of_model_is_no_beginning(folder, change, there, here):
+    new = fresh(**change)
+    before = {name: value.clone() for name, value in new.weights().items()}
+    with pytest.raises(ConfigError) as caught:
+        start_from(new, folder)
+    line = str(caught.value)
+    assert line.startswith(f"{folder}: another kind of model: {there} and {here}; ")
+    assert line.endswith(f"--set {there.replace(' is ', '=').removesuffix(' there')}")
+    assert all(torch.equal(value, before[name]) for name, value in new.weights().items())
+
+
+def test_a_folder_that_is_no_model_is_no_beginning(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name, message in (("nowhere", "no such model folder"), ("empty", "not a whole model folder")):
+        with pytest.raises(ModelError, match=f"{name}: {message}"):
+            start_from(fresh(), tmp_path / name)
