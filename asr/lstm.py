@@ -67,11 +67,13 @@ class BidirectionalLSTM(nn.Module):
         positions = torch.arange(inputs.shape[1], device=inputs.device)
         inside = positions < lengths[:, None]
         mirror = torch.where(inside, lengths[:, None] - 1 - positions, positions)[..., None]
-        sides = (
-            (inputs, *(getattr(self.lstm, name) for name in WEIGHTS)),
-            (_take(inputs, mirror), *(getattr(self.lstm, f"{name}_reverse") for name in WEIGHTS)),
-        )
-        forward, backward = _learn(*sides[0], *sides[1]) if torch.is_grad_enabled() else _both(_plain_lstm, sides)
+        kind = inputs.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else inputs.dtype
+        forwards = (inputs, *(getattr(self.lstm, name) for name in WEIGHTS))
+        backwards = (_take(inputs, mirror), *(getattr(self.lstm, f"{name}_reverse") for name in WEIGHTS))
+        sides = [[tensor.to(dtype) for tensor in side] for side in (forwards, backwards)]
+        with torch.autocast(kind, enabled=False):  # which the threads would not know of
+            forward, backward = _learn(*sides[0], *sides[1]) if torch.is_grad_enabled() else _both(_plain_lstm, sides)
         return torch.cat([forward, _take(backward, mirror)], dim=2) * inside[..., None]
 
 

@@ -59,6 +59,53 @@ def test_one_thread_gives_the_same(layer):
     assert torch.equal(*outputs)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_under_autocast_it_computes_in_bfloat16(layer, threads, learning):
+    inputs = torch.randn(4, 9, 5)
+    with torch.set_grad_enabled(learning):
+        expected = layer(inputs, LENGTHS)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = layer(inputs, LENGTHS)
+    assert (expected.dtype, outputs.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(outputs.float(), expected, atol=0.05, rtol=0)
+    assert not torch.equal(outputs.float(), expected)
+
+
+def test_under_autocast_all_weights_learn_in_float32(layer, threads):
+    gradients = []
+    weight = torch.randn(4, 9, 8)
+    for enabled in (False, True):
+        inputs = torch.randn(4, 9, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            outputs = layer(inputs, LENGTHS)
+        (outputs.float() * weight).sum().backward()
+        gradients.append([inputs.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+    for full, half in zip(*gradients, strict=True):
+        assert half.dtype == torch.float32
+        assert half.any()
+        torch.testing.assert_close(half, full, atol=0.02 * float(full.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_autocast_is_left_as_it_was(layer, threads, enabled):
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        layer(torch.randn(4, 9, 5), LENGTHS).float().sum().backward()
+        assert torch.is_autocast_enabled("cpu") is enabled
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (torch.bfloat16 if enabled else torch.float32)
+    assert not torch.is_autocast_enabled("cpu")
+    assert layer(torch.randn(4, 9, 5), LENGTHS).dtype == torch.float32  # also in threads that were at work above
+
+
 def test_without_gradients_nothing_is_kept(layer):
     with torch.inference_mode():
         assert not layer(torch.randn(4, 9, 5), LENGTHS).requires_grad
