@@ -1,12 +1,20 @@
-"""The device that computes, and the few process settings that decide how fast a CPU does it."""
+"""The device that computes, its memory, and the few process settings that decide how fast a CPU does it."""
 
 import ctypes
+import os
 import platform
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
 from asr.errors import AsrError
+
+PROCESS = Path("/proc/self")
+MEMORY = Path("/proc/meminfo")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def choose(name: str) -> torch.device:
@@ -39,13 +47,112 @@ def keep_freed_memory() -> None:
     Training on a CPU frees and asks for the same hundreds of megabytes at every step; by default each round goes
     through mmap and pays a page fault for every 4 KiB. Does nothing where there is no glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return
+    if mallopt := _glibc("mallopt"):
+        trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 256 * 2**20)
+
+
+def return_freed_memory(above_bytes: float) -> None:
+    """Gives the system back what `keep_freed_memory` has kept, once the process holds more than that.
+
+    Batches of ever new lengths leave gaps between blocks that fit nothing, and the gaps add up.
+    """
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # musl
+        resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError):
         return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 256 * 2**20)
+    if resident_pages * os.sysconf("SC_PAGE_SIZE") > above_bytes and (malloc_trim := _glibc("malloc_trim")):
+        malloc_trim(0)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory held at any one time since `reset_peak_memory`.
+
+    On a CPU that is the process, all of it that lies in memory (since it began, where the system cannot start anew;
+    0 where it does not say). On CUDA it is what tensors held: what PyTorch's allocator keeps beyond that, it gives up
+    when memory runs short.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = _bytes_in(PROCESS / "status", "VmHWM")
+    if peak is None and sys.platform != "win32":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak or 0
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Gives back what was freed but kept, and lets `peak_memory_bytes` start anew, where the system can do so."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    if malloc_trim := _glibc("malloc_trim"):
+        malloc_trim(0)
+    if sys.platform.startswith("linux"):
+        with suppress(OSError):
+            (PROCESS / "clear_refs").write_text("5")  # man 5 proc: resets VmHWM
+
+
+def available_memory_bytes(device: torch.device) -> int | None:
+    """How high `peak_memory_bytes` can rise before the system refuses or kills; None where it does not say.
+
+    On a CPU the limits of the control groups (containers, systemd, Slurm) count too; swap space does not.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    free, own = _bytes_in(MEMORY, "MemAvailable"), _bytes_in(PROCESS / "status", "RssAnon")
+    if device.type != "cpu" or free is None or own is None:
+        return None
+    return own + max(min([free, *_room_in_control_groups()]), 0)
+
+
+def _room_in_control_groups() -> list[int]:
+    """The bytes that each control group around this process still allows, in version 1 and 2 of the interface."""
+    rooms = []
+    for line in _lines(PROCESS / "cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            base, limit, usage, total = CONTROL_GROUPS, "memory.max", "memory.current", ""
+        elif "memory" in controllers.split(","):
+            base, limit, usage = CONTROL_GROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            total = "total_"
+        else:
+            continue
+        group = base / path.strip("/")
+        for folder in (group, *group.parents[: len(group.parts) - len(base.parts)]):  # in a container some are not seen
+            with suppress(OSError, ValueError):  # ValueError: "max", which is no limit
+                most, used = (int((folder / name).read_text()) for name in (limit, usage))
+                cached = {name: int(size) for name, size in map(str.split, _lines(folder / "memory.stat"))}
+                rooms.append(most - used + sum(cached.get(f"{total}{age}_file", 0) for age in ("active", "inactive")))
+    return rooms
+
+
+def _bytes_in(path: Path, key: str) -> int | None:
+    """The number in a line such as `VmHWM:  120 kB`, in bytes; None where there is none."""
+    sizes = [line.split()[1] for line in _lines(path) if line.startswith(f"{key}:")]
+    return int(sizes[0]) * 1024 if sizes else None
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file of the system's; none where it is not there."""
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it is not glibc."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device itself computes in bfloat16, which is when that saves time."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    checks = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+    return device.type == "cpu" and any(bool(check()) for check in checks)

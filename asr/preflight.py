@@ -1,0 +1,328 @@
+"""What must hold before the first step, found out in a minute instead of after an hour.
+
+Each check gives a `Finding`, or raises an `AsrError` that says why training cannot begin and what to do. The last one,
+`Trial`, takes growing parts of the longest batch forwards and backwards, so that trouble with memory comes first.
+"""
+
+import math
+import platform
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import torch
+import torchaudio
+
+from asr.dataset import Batch
+from asr.device import available_memory_bytes, describe, peak_memory_bytes, reset_peak_memory
+from asr.errors import AsrError, DataError
+from asr.features import FeatureConfig, frame_count, length_mask
+from asr.manifest import Utterance, hours
+from asr.model import output_frames
+from asr.progress import track_in_threads
+from asr.text import Vocabulary, frames_needed
+
+SHARES = (1 / 16, 1 / 4, 1 / 2, 1)
+"""The parts of the longest batch that are tried, in this order; a system that runs short kills without a word."""
+
+GAPS = 1.25
+"""What malloc may hold on a CPU, with batches of ever new lengths, against what the longest batch needs by itself."""
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+"""How PyTorch, its CPU allocator, cuBLAS and cuDNN put it, in small letters."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found out."""
+
+    name: str
+    detail: str
+    advice: str = ""
+    """Training can begin, but the user may want to mend this first."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}" + (f"; warning: {self.advice}" if self.advice else "")
+
+
+def environment(device: torch.device) -> Finding:
+    """The versions at work, and that the device computes.
+
+    Raises:
+        AsrError: torch and torchaudio do not belong together, or an LSTM of one unit fails on the device.
+    """
+    versions = {package.__name__: str(package.__version__) for package in (torch, torchaudio)}
+    if len({tuple(version.split(".")[:2]) for version in versions.values()}) > 1:
+        both = " and ".join(f"{name} {version}" for name, version in versions.items())
+        raise AsrError(f"{both} do not belong together: install both with the same two first numbers")
+    try:
+        with torch.random.fork_rng(devices=[]):  # the weights of a model may be drawn next
+            total = torch.nn.LSTM(1, 1).to(device)(torch.ones(1, 2, 1, device=device))[0].sum()
+            total.backward()
+            total.item()  # waits for a GPU, so that what fails there fails here
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise AsrError(f"device {device}: PyTorch cannot compute on it ({reason}); try --device cpu") from error
+    names = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return Finding("environment", f"Python {platform.python_version()}, {names}, on {describe(device)}")
+
+
+def disk(folder: Path, needed_bytes: int) -> Finding:
+    """The room where a folder is or will be.
+
+    Raises:
+        AsrError: Too little of it, or nothing can be written there.
+    """
+    there = folder
+    try:
+        there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        with tempfile.TemporaryFile(dir=there) as stream:
+            stream.write(b"room?")
+            stream.flush()
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        raise AsrError(f"{there}: cannot be written ({error.strerror})") from error
+    if free < needed_bytes:
+        raise AsrError(f"{there}: about {_size(needed_bytes)} needed there, and {_size(free)} free")
+    advice = f"little room to spare in {there}" if free < 2 * needed_bytes else ""
+    return Finding("disk", f"{_size(free)} free, about {_size(needed_bytes)} needed", advice)
+
+
+def manifests(splits: Mapping[str, Sequence[Utterance]]) -> Finding:
+    """How much speech there is; what two splits have in common.
+
+    Raises:
+        DataError: A split is empty, an id stands twice in one, a duration is missing, or recordings are gone.
+    """
+    for split, utterances in splits.items():
+        if not utterances:
+            raise DataError(f"{split}: no utterances")
+        if unmeasured := [u.id for u in utterances if not u.duration_s]:
+            raise DataError(f"{split}: {unmeasured[0]!r} has no duration ({len(unmeasured)} in all); run data-prep")
+        name, count = Counter(u.id for u in utterances).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{split}: {count} utterances with the id {name!r}")
+    paths = list(dict.fromkeys(u.audio_filepath for utterances in splits.values() for u in utterances))
+    present = track_in_threads(_is_there, paths, "looking for recordings")
+    if gone := [path for path, there in zip(paths, present, strict=True) if not there]:
+        raise DataError(f"{gone[0]}: not there ({len(gone)} of {len(paths)} recordings are gone); run data-prep again")
+    details = [f"{split} {_count(len(them), 'utterance')}, {hours(them):.2f} h" for split, them in splits.items()]
+    advice = []
+    for first, second in combinations(splits, 2):
+        if speakers := {u.speaker for u in splits[first]} & {u.speaker for u in splits[second]} - {""}:
+            details.append(f"{_count(len(speakers), 'speaker')} in both {first} and {second}")
+        marks = {mark for u in splits[first] for mark in _marks(u)}
+        if same := [u.id for u in splits[second] if not marks.isdisjoint(_marks(u))]:
+            these = f"{_count(len(same), 'utterance')} of {second} in {first} too, such as {same[0]!r}"
+            advice.append(f"{these}: the WER on {second} will flatter")
+    return Finding("manifests", "; ".join(details), "; ".join(advice))
+
+
+def alphabet(vocabulary: Vocabulary, train: Sequence[Utterance]) -> Finding:
+    """Which tokens there are to learn from.
+
+    Raises:
+        DataError: A transcript cannot be encoded; names the utterance and the characters.
+    """
+    seen = {number for utterance in train for number in _encode(vocabulary, utterance)}
+    never = [token for number, token in enumerate(vocabulary.tokens) if number and number not in seen]
+    shown = ", ".join(map(repr, never[:10])) + (f" and {len(never) - 10} more" if len(never) > 10 else "")
+    detail = f"{len(seen)} of {len(vocabulary) - 1} tokens occur in training"
+    return Finding("alphabet", detail, f"never in training: {shown}" if never else "")
+
+
+def ctc(
+    utterances: Sequence[Utterance],
+    vocabulary: Vocabulary,
+    features: FeatureConfig,
+    subsampling: int,
+    speeds: Sequence[float],
+) -> Finding:
+    """Whether the frames of every utterance, after subsampling, suffice for its tokens, also at the fastest speed.
+
+    Raises:
+        DataError: At normal speed they do not; names utterances and settings.
+    """
+
+    def frames(utterance: Utterance, speed: float = 1.0) -> int:
+        samples = round((utterance.duration_s or 0.0) * features.sample_rate_hz / speed)
+        return output_frames(frame_count(samples, features), subsampling)
+
+    needs = [(utterance, frames_needed(_encode(vocabulary, utterance))) for utterance in utterances]
+    if short := [(utterance, needed) for utterance, needed in needs if frames(utterance) < needed]:
+        shown = ", ".join(f"{u.id!r} ({frames(u)} frames, {needed} needed)" for u, needed in short[:3])
+        raise DataError(
+            f"{_count(len(short), 'utterance')} with too few frames for CTC: {shown}; "
+            f"lower model.subsampling ({subsampling}) or features.hop_ms ({features.hop_ms:g}), or run data-prep again"
+        )
+    tightest, needed = max(needs, key=lambda pair: pair[1] / frames(pair[0]))
+    detail = f"the tightest utterance needs {needed} of its {frames(tightest)} frames"
+    fastest = max(speeds)
+    squeezed = sum(frames(utterance, fastest) < needed for utterance, needed in needs)
+    advice = (
+        f"{_count(squeezed, 'utterance')} with too few frames at speed {fastest:g}: drawn at it, they teach nothing"
+    )
+    return Finding("ctc", detail, advice if squeezed else "")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The peak at the longest batch, as it was foretold from parts of the batch and as it was."""
+
+    predicted_bytes: int
+    measured_bytes: int
+    training_bytes: int
+    """About what a training will hold: also moments, recordings, and the gaps between blocks."""
+    available_bytes: int | None
+
+    @property
+    def finding(self) -> Finding:
+        there = "" if self.available_bytes is None else f", {_size(self.available_bytes)} there"
+        peak = f"{_size(self.measured_bytes)} at the longest batch (predicted {_size(self.predicted_bytes)})"
+        return Finding("memory", f"{peak}, about {_size(self.training_bytes)} in training{there}")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The longest batch before the first step: whether its memory is there."""
+
+    batch: Batch
+    longest_s: float
+    """The duration of its longest utterance, at its speed."""
+    batch_s: float
+    """The setting `training.batch_s`, for the advice."""
+    device: torch.device
+
+    def run(self, rehearse: Callable[[Batch], object], later_bytes: int = 0) -> Memory:
+        """Takes growing parts of the batch, and the whole last; not the next one when the memory for it is not there.
+
+        The peak is linear in the padded seconds of a batch, so two parts foretell the next.
+
+        Args:
+            rehearse: Takes a batch forwards and backwards and leaves no trace.
+            later_bytes: What training will hold beyond that: moments of the optimiser, recordings kept in memory.
+
+        Raises:
+            AsrError: Out of memory, or it would be; names the duration and the batch budget, and what to change.
+        """
+        peaks: list[tuple[float, int]] = []
+        predicted = 0.0
+        for share in SHARES:
+            part = cut(self.batch, share)
+            amount = part.waveforms.numel() / self.batch.waveforms.numel()
+            if len(peaks) > 1:
+                predicted = self._foretell(peaks, amount, later_bytes)
+            reset_peak_memory(self.device)
+            with memory_trouble(self.batch, self.longest_s, self.batch_s, "before the first step", amount / 2):
+                rehearse(part)
+            peaks.append((amount, peak_memory_bytes(self.device)))
+            del part
+        self._foretell(peaks, 1.0, later_bytes)
+        reset_peak_memory(self.device)
+        gaps = GAPS if self.device.type == "cpu" else 1.0
+        training = round(gaps * peaks[-1][1] + later_bytes)
+        return Memory(round(predicted), peaks[-1][1], training, available_memory_bytes(self.device))
+
+    def _foretell(self, peaks: list[tuple[float, int]], amount: float, later_bytes: int) -> float:
+        """The peak at the whole batch; raises when already that at `amount` of it is more than there is."""
+        (less, low), (more, high) = peaks[-2:]
+        slope = max((high - low) / (more - less), 1.0)
+        base = high - slope * more
+        available = available_memory_bytes(self.device)
+        if available is not None and base + slope * amount + later_bytes > available:
+            needed = _size(base + slope + later_bytes)
+            problem = f"not enough memory: about {needed} needed, {_size(available)} there"
+            fits = 0.9 * (available - later_bytes - base) / slope  # a tenth for what the line does not know
+            raise _trouble(problem, self.batch, self.longest_s, self.batch_s, fits)
+        return base + slope
+
+
+@contextmanager
+def memory_trouble(batch: Batch, longest_s: float, batch_s: float, when: str, fits: float = 0.5) -> Iterator[None]:
+    """Makes one clear line of any of the ways in which memory runs out within the block.
+
+    Args:
+        batch: At work in the block.
+        longest_s: The duration of its longest utterance, at its speed.
+        batch_s: The setting `training.batch_s`.
+        when: Such as `in epoch 3`.
+        fits: The share of the batch that is thought to fit.
+
+    Raises:
+        AsrError: Out of memory; names the duration and the batch budget, and what to change.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if isinstance(error, RuntimeError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        raise _trouble(f"out of memory {when}", batch, longest_s, batch_s, fits) from error
+
+
+def cut(batch: Batch, share: float) -> Batch:
+    """About that share of a batch's padded samples: fewer utterances, each a little shorter where need be.
+
+    Tokens are cut as the samples are, so that CTC can still spell them.
+    """
+    count, longest = batch.waveforms.shape
+    rows = math.ceil(count * share)
+    samples = math.ceil(longest * (count * share / rows))
+    lengths = batch.waveform_lengths[:rows].clamp(max=samples)
+    kept = (batch.token_lengths[:rows] * lengths // batch.waveform_lengths[:rows]).clamp(min=1)
+    tokens = batch.tokens[:rows, : int(kept.max())]
+    tokens = tokens * length_mask(kept, tokens.shape[1])
+    return Batch(batch.ids[:rows], batch.waveforms[:rows, :samples], lengths, tokens, kept)
+
+
+def _trouble(problem: str, batch: Batch, longest_s: float, batch_s: float, fits: float) -> AsrError:
+    """One line: the problem, the batch at hand, and the setting to change."""
+    rows = len(batch.ids)
+    fits_s = fits * rows * longest_s
+    advice = f"lower training.batch_s to about {_rounded(fits * batch_s)}"
+    if fits <= 0:
+        advice = "no batch would fit: lower training.keep_hours, or make the model smaller"
+    elif rows == 1:
+        advice = f"leave out utterances longer than about {_rounded(fits_s)} s; a lower batch_s would not cut them"
+    elif fits_s < longest_s:
+        advice += f" and leave out utterances longer than {_rounded(fits_s)} s"
+    held = f"{rows} utterances of up to" if rows > 1 else "one utterance of"
+    return AsrError(f"{problem}: the batch holds {held} {longest_s:.1f} s (training.batch_s = {batch_s:g}): {advice}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def _marks(utterance: Utterance) -> list[tuple[object, ...]]:
+    """What gives away that two utterances are one: the id, or the samples (CRC-32 alone meets by chance in 100 h)."""
+    same_samples = [(utterance.crc32, utterance.duration_s)] if utterance.crc32 else []
+    return [(utterance.id,), *same_samples]
+
+
+def _encode(vocabulary: Vocabulary, utterance: Utterance) -> list[int]:
+    try:
+        return vocabulary.encode(utterance.text)
+    except DataError as error:
+        raise DataError(f"{utterance.id}: {error}") from error
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def _rounded(value: float) -> str:
+    """To two figures: a piece of advice, not a measurement."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def _size(number: float) -> str:
+    return f"{number / 1e6:.0f} MB" if number < 1e8 else f"{number / 1e9:.1f} GB"
