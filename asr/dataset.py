@@ -1,11 +1,12 @@
 """Utterances as padded batches: which belong together, and their waveforms and token ids.
 
-Shapes: B utterances, N samples, L tokens.
+Shapes: B utterances, N samples, L tokens. Waveforms are 16 bits a sample until they reach the device.
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,32 +14,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asr.audio import Waveform, read, resample
+from asr.audio import Waveform, read
 from asr.manifest import Utterance, hours
 from asr.progress import track_in_threads
 from asr.text import Vocabulary
 
-Item = tuple[str, Waveform, list[int]]
+Samples = NDArray[np.int16]
+
+Item = tuple[str, Samples, list[int]]
 """An utterance's id, waveform (samples,) and token ids."""
 
 Draw = tuple[int, float]
-"""An utterance's place in the data set, and the speed to play it at."""
+"""An utterance's place in the data set, and the speed to play it at (done on the device, after loading)."""
+
+FULL_SCALE = 32768
+"""The 16-bit sample that stands for 1.0: a 16-bit recording goes through unchanged."""
 
 
 @dataclass(frozen=True)
 class Batch:
     ids: list[str]
     waveforms: Tensor
-    """(B, N), zeros beyond each length."""
+    """(B, N), zeros beyond each length; 16-bit integers as loaded, -1..1 after `to`."""
     waveform_lengths: Tensor
     tokens: Tensor
     """(B, L), zeros beyond each length."""
     token_lengths: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
-        tensors = (self.waveforms, self.waveform_lengths, self.tokens, self.token_lengths)
-        return Batch(self.ids, *(tensor.to(device, non_blocking=True) for tensor in tensors))
+        """The batch on a device, its waveforms in -1..1."""
+        waveforms = self.waveforms.to(device, non_blocking=True)
+        if not waveforms.is_floating_point():
+            waveforms = waveforms.float() / FULL_SCALE
+        others = (self.waveform_lengths, self.tokens, self.token_lengths)
+        return Batch(self.ids, waveforms, *(tensor.to(device, non_blocking=True) for tensor in others))
 
 
 class SpeechDataset(Dataset[Item]):
@@ -46,30 +55,41 @@ class SpeechDataset(Dataset[Item]):
 
     def __init__(self, utterances: Sequence[Utterance], vocabulary: Vocabulary, sample_rate_hz: int) -> None:
         self.utterances = list(utterances)
-        self.tokens = [vocabulary.encode(utterance.text) for utterance in self.utterances]
+        self.vocabulary = vocabulary
         self.sample_rate_hz = sample_rate_hz
-        self.kept: list[NDArray[np.int16]] = []
+        self.kept: list[Samples] = []
+
+    @cached_property
+    def tokens(self) -> list[list[int]]:
+        """The token ids of each utterance."""
+        return [self.vocabulary.encode(utterance.text) for utterance in self.utterances]
 
     def keep(self, most_hours: float) -> None:
-        """Reads everything into memory, 16 bits a sample, when it is not more than that; else leaves it on disk."""
-        if hours(self.utterances) > most_hours:
-            return
-        waveforms = track_in_threads(lambda u: _to_int16(self._read(u)), self.utterances, "reading recordings")
-        self.kept = list(waveforms)
+        """Reads everything into memory, when it is not more than that; else leaves it on disk."""
+        if hours(self.utterances) <= most_hours:
+            self.kept = list(track_in_threads(self._read, self.utterances, "reading recordings"))
+
+    def bytes_to_keep(self, most_hours: float) -> int:
+        """The memory that `keep` will take."""
+        duration_s = 3600 * hours(self.utterances)
+        return round(2 * self.sample_rate_hz * duration_s) if duration_s <= 3600 * most_hours else 0
+
+    def seconds(self, draw: Draw) -> float:
+        """How long an utterance lasts at its speed."""
+        place, speed = draw
+        return (self.utterances[place].duration_s or 0.0) / speed
 
     def __len__(self) -> int:
         return len(self.utterances)
 
     def __getitem__(self, draw: Draw) -> Item:
-        place, speed = draw
+        place, _ = draw
         utterance = self.utterances[place]
-        waveform = _from_int16(self.kept[place]) if self.kept else self._read(utterance)
-        if speed != 1.0:
-            waveform = resample(waveform, round(self.sample_rate_hz * speed), self.sample_rate_hz)
+        waveform = self.kept[place] if self.kept else self._read(utterance)
         return utterance.id, waveform, self.tokens[place]
 
-    def _read(self, utterance: Utterance) -> Waveform:
-        return read(utterance.audio_filepath, self.sample_rate_hz, utterance.offset_s, utterance.duration_s)
+    def _read(self, utterance: Utterance) -> Samples:
+        return _to_int16(read(utterance.audio_filepath, self.sample_rate_hz, utterance.offset_s, utterance.duration_s))
 
 
 def plan(
@@ -106,10 +126,10 @@ def load(dataset: SpeechDataset, batches: Sequence[list[Draw]], workers: int = 0
 
 def collate(items: Sequence[Item]) -> Batch:
     ids, waveforms, tokens = zip(*items, strict=True)
-    return Batch(list(ids), *pad(waveforms, np.float32), *pad(tokens, np.int64))
+    return Batch(list(ids), *pad(waveforms, np.int16), *pad(tokens, np.int64))
 
 
-def pad(rows: Sequence[Sequence[int] | Waveform], kind: type[np.generic]) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int] | Samples], kind: type[np.generic]) -> tuple[Tensor, Tensor]:
     """(rows, longest) filled up with zeros, and (rows,) lengths."""
     padded = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=kind)
     for place, row in enumerate(rows):
@@ -117,9 +137,5 @@ def pad(rows: Sequence[Sequence[int] | Waveform], kind: type[np.generic]) -> tup
     return torch.from_numpy(padded), torch.tensor([len(row) for row in rows])
 
 
-def _to_int16(waveform: Waveform) -> NDArray[np.int16]:
-    return (waveform.clip(-1, 1) * 32767).round().astype(np.int16)
-
-
-def _from_int16(samples: NDArray[np.int16]) -> Waveform:
-    return np.divide(samples, np.float32(32767), dtype=np.float32)
+def _to_int16(waveform: Waveform) -> Samples:
+    return (waveform * FULL_SCALE).round().clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

@@ -101,6 +101,11 @@ class LogMel(nn.Module):
         frames = (self.mel(waveforms) + LOG_FLOOR).log().transpose(1, 2)
         return frames, 1 + lengths // self.config.hop_samples
 
+    @property
+    def fitted(self) -> bool:
+        """Whether there has been a `fit`."""
+        return bool(self.mean.any())
+
     def fit(self, frames: Tensor) -> None:
         """Takes mean and deviation for `normalisation = "level"` from (frames, F) log-mel frames of training data."""
         self.mean.copy_(frames.mean(0))

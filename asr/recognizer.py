@@ -61,6 +61,7 @@ class Recognizer:
     def decode(self, batches: Iterable[Batch]) -> Iterator[tuple[str, str]]:
         """The id and the greedy transcript of every utterance of the batches."""
         for batch in batches:
+            batch = batch.to(self.device)
             yield from zip(batch.ids, self.texts(batch.waveforms, batch.waveform_lengths), strict=True)
 
     def transcribe(self, audio: str | Path | Waveform | Tensor, sample_rate_hz: int | None = None) -> Transcript:
