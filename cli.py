@@ -3,12 +3,15 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asr import __version__
 from asr.errors import AsrError, Interrupted
+
+if TYPE_CHECKING:
+    from asr.experiment import Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +37,10 @@ CorpusFolder = Annotated[
     Path | None,
     typer.Option("--corpus", metavar="DIR", help="Where the corpus is (default: its folder below $ASR_CORPORA)."),
 ]
+InitFrom = Annotated[
+    Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
+]
+Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
 
@@ -63,11 +70,14 @@ def run(
     exp: Folder = None,
     corpus: CorpusFolder = None,
     download: Download = False,
+    init_from: InitFrom = None,
+    noise: Noise = None,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
     """Run a recipe: data-prep, train, decode, score. Stages whose inputs have not changed are skipped."""
-    _run(recipe, first, last, overrides, exp, device, force, corpus, download)
+    more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
+    _run(recipe, overrides, exp, first, last, force, device=device, **more)
 
 
 @app.command("data-prep")
@@ -80,15 +90,37 @@ def data_prep(
     force: Force = False,
 ) -> None:
     """Check every utterance and write the manifests; what cannot be used is listed with its reason."""
-    _run(recipe, "data-prep", "data-prep", overrides, exp, "auto", force, corpus, download)
+    _run(recipe, overrides, exp, "data-prep", "data-prep", force, corpus=corpus, download=download)
+
+
+@app.command()
+def check(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    init_from: InitFrom = None,
+    noise: Noise = None,
+    device: Device = "auto",
+) -> None:
+    """Look at all that training needs, and try its longest batch; 'asr train' does so by itself."""
+    from asr.distributed import Processes
+
+    more = {"device": device, "init_from": init_from, "noise": noise}
+    _experiment(recipe, overrides, exp, processes=Processes(), **more).check()
 
 
 @app.command()
 def train(
-    recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, device: Device = "auto", force: Force = False
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    init_from: InitFrom = None,
+    noise: Noise = None,
+    device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Train; a broken-off training goes on where it was."""
-    _run(recipe, "train", "train", overrides, exp, device, force)
+    _run(recipe, overrides, exp, "train", "train", force, device=device, init_from=init_from, noise=noise)
 
 
 @app.command()
@@ -96,13 +128,34 @@ def decode(
     recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, device: Device = "auto", force: Force = False
 ) -> None:
     """Write what the model hears in the dev and test splits."""
-    _run(recipe, "decode", "decode", overrides, exp, device, force)
+    _run(recipe, overrides, exp, "decode", "decode", force, device=device)
 
 
 @app.command()
 def score(recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, force: Force = False) -> None:
     """Score the decoded splits and write RESULTS.md."""
-    _run(recipe, "score", "score", overrides, exp, "auto", force)
+    _run(recipe, overrides, exp, "score", "score", force)
+
+
+@app.command()
+def plot(
+    exp: Annotated[Path, typer.Argument(metavar="EXP", help="An experiment folder, such as exp/numbers.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="The picture (default: EXP/training/training.png).")
+    ] = None,
+) -> None:
+    """Draw loss, WER on dev and learning rate by epoch, also while training goes on."""
+    from asr.errors import DataError
+    from asr.files import read_json_lines
+    from asr.report import draw_training
+
+    history, picture = exp / "training" / "history.jsonl", out or exp / "training" / "training.png"
+    records = read_json_lines(history)
+    if not records:
+        raise DataError(f"{history}: no epoch has ended yet")
+    if not draw_training(records, picture):
+        raise AsrError("a picture needs matplotlib: pip install 'asr[plot]'")
+    print(picture)
 
 
 @app.command()
@@ -147,23 +200,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(
-    recipe: str,
-    first: str,
-    last: str,
-    overrides: list[str] | None,
-    exp: Path | None,
-    device: str,
-    force: bool,
-    corpus: Path | None = None,
-    download: bool = False,
+    recipe: str, overrides: list[str] | None, exp: Path | None, first: str, last: str, force: bool, **more: Any
 ) -> None:
+    from asr.distributed import together
+
+    with together() as processes:
+        _experiment(recipe, overrides, exp, processes=processes, **more).run(first, last, force)
+
+
+def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **more: Any) -> "Experiment":
     from asr.config import parse_overrides
     from asr.experiment import Experiment
     from asr.recipe import read_recipe
 
     found = read_recipe(recipe, parse_overrides(overrides or []))
-    command = shlex.join(["asr", *given])
-    Experiment(found, exp or Path("exp") / found.name, command, device, corpus, download).run(first, last, force)
+    return Experiment(found, exp or Path("exp") / found.name, shlex.join(["asr", *given]), **more)
 
 
 def _complain(error: AsrError) -> None:

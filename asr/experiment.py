@@ -3,8 +3,9 @@
 What a stage reads is settings and the content of files; `stages.json` holds what they were when it last ended well.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,35 +13,46 @@ from typing import Any
 import torch
 
 from asr import __version__
+from asr.augment import Augmentation, read_noise
 from asr.checkpoint import FILES as MODEL_FILES
-from asr.checkpoint import create
-from asr.config import Table, differences, nearest, to_table
+from asr.checkpoint import create, require_model, start_from
+from asr.config import Table, nearest, to_table
 from asr.corpus import Corpus, fetch, locate, require
 from asr.dataset import SpeechDataset, load, plan
 from asr.device import choose, describe
+from asr.distributed import Processes, restarted
 from asr.errors import ConfigError, DataError
 from asr.files import (
     digest,
     digest_of,
     digest_of_listing,
-    read_json,
+    locked,
     read_json_lines,
+    sweep,
     write_json,
     write_json_lines,
     writing,
 )
-from asr.manifest import Utterance, hours, read_manifest
+from asr.manifest import Utterance, hours
 from asr.model import parameter_count
 from asr.preparation import Checks, write_data
 from asr.progress import say, track
 from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
+from asr.records import Records
 from asr.report import commit, draw_training, listing, model_card, results_page, score_split, summary, wer_with_interval
-from asr.text import Vocabulary
-from asr.training import Progress, Trainer
+from asr.state import Progress
+from asr.text import Vocabulary, vocabulary_of
+from asr.training import CONVENIENCES, Trainer
 
 STAGES = ("data-prep", "train", "decode", "score")
 """In their order; each is a method of `Experiment`."""
+
+SHARED_STAGES = ("train", "decode")
+"""Those in which several processes work together; the others are the first one's."""
+
+TRAINING_SECTIONS = ("text", "features", "model", "augmentation", "optimizer", "training")
+"""Of the recipe's settings, those that the model comes from."""
 
 
 @dataclass
@@ -53,38 +65,65 @@ class Experiment:
     device: str = "auto"
     corpus: Path | None = None
     download: bool = False
+    init_from: Path | None = None
+    """A model folder whose weights training begins with."""
+    noise: Path | None = None
+    """A folder of recordings that serve as noise in training, in place of made noise."""
+    processes: Processes = field(default_factory=Processes)
+
+    def __post_init__(self) -> None:
+        self.records = Records(self.folder, self.recipe.name)
 
     def run(self, first: str = STAGES[0], last: str = STAGES[-1], force: bool = False) -> None:
         """Runs the stages from `first` to `last`, except those whose inputs have not changed.
 
         Raises:
-            AsrError: A stage cannot be done; the earlier ones stay done.
+            AsrError: A stage cannot be done, or another run is at work in the folder; the earlier stages stay done.
         """
         start, end = _stage(first), _stage(last)
         if start > end:
             raise ConfigError(f"--from {first} comes after --to {last}; the stages are {', '.join(STAGES)}")
-        for name in STAGES[start : end + 1]:
-            self._run_stage(name, force)
+        with locked(self.folder) if self.processes.first else nullcontext():
+            if self.processes.first:
+                sweep(self.folder)
+            for name in STAGES[start : end + 1]:
+                self._run_stage(name, force and not restarted())
+
+    def check(self) -> None:
+        """All that training looks at before its first step, and no step.
+
+        Raises:
+            AsrError: What is not right, and which setting helps.
+        """
+        self._check_what_is_given()
+        for finding in self._trainer().check(self._state.parent):
+            say(f"check: {finding}")
 
     def _run_stage(self, name: str, force: bool) -> None:
-        inputs: Callable[[], Table] = getattr(self, f"_{name.replace('-', '_')}_inputs")
+        now = self.processes.from_first(lambda: self._begin(name, force))
+        if now is None:
+            return
         work: Callable[[], list[Path]] = getattr(self, f"_{name.replace('-', '_')}")
-        before, now = self._records().get(name), inputs()
+        written = work() if name in SHARED_STAGES else self.processes.from_first(work)
+        if self.processes.first:
+            origin = {"command": self.command, "commit": commit(), "hardware": self._hardware}
+            self.records.end(name, now, written, **origin)
+
+    def _begin(self, name: str, force: bool) -> Table | None:
+        """What the stage reads, when there is something to do; else None."""
+        inputs: Callable[[], Table] = getattr(self, f"_{name.replace('-', '_')}_inputs")
+        before, now = self.records.last(name), inputs()
         if before and not force:
-            outputs = self._digests(before["outputs"])
-            changes = differences(before["inputs"], now) + differences(before["outputs"], outputs)
+            changes = self.records.changes(name, now)
             if not changes:
                 say(f"{name}: up to date")
-                return
+                return None
             say(f"{name}: again, because {_changes_in_words(changes)}")
-        if before or force:  # from here on the stage counts as not done, and what is left of it is not taken up
-            write_json(self.folder / "stages.json", {**self._records(), name: None})
-            if name == "train":
+        if before or force:
+            self.records.begin(name)
+            if name == "train":  # what is left of an earlier one is not taken up
                 self._state.unlink(missing_ok=True)
-        names = [path.relative_to(self.folder).as_posix() for path in work()]
-        origin = {"command": self.command, "commit": commit(), "hardware": describe(choose(self.device))}
-        record = {"inputs": now, "outputs": self._digests(names), **origin}
-        write_json(self.folder / "stages.json", {**self._records(), name: record})
+        return now
 
     # data-prep
 
@@ -110,7 +149,7 @@ class Experiment:
             if self.corpus or self.download:
                 raise ConfigError(f"{self.recipe.name} makes its own speech: --corpus and --download are not for it")
             return None
-        known = self._records().get("data-prep", {}).get("inputs", {}).get("corpus")
+        known = self.records.last("data-prep").get("inputs", {}).get("corpus")
         folder = locate(config.corpus, self.corpus, Path(known) if known else None)
         if self.download:
             fetch(config.corpus, folder, [*config.splits.train, *config.splits.dev, *config.splits.test])
@@ -132,65 +171,98 @@ class Experiment:
                 raise DataError(f"{corpus.folder}: nothing to {purpose}: no {', '.join(names)}")
             wanted |= {name: found[name] for name in names if name in found}
         data = self.folder / "data"
-        for stale in data.glob("*.jsonl"):
+        for stale in (*data.glob("*.jsonl"), *data.glob("vocabulary.json")):
             stale.unlink()
-        write_data(wanted, Checks(self._vocabulary, config.features, config.model.subsampling), data)
-        return sorted(data.glob("*.jsonl"))
+        transcripts = (u.text for name in config.splits.train for u in wanted.get(name, ()))
+        vocabulary = vocabulary_of(config.text, transcripts)
+        write_data(wanted, Checks(vocabulary, config.features, config.model.subsampling), data)
+        vocabulary.save(data / "vocabulary.json")
+        return [*sorted(data.glob("*.jsonl")), data / "vocabulary.json"]
 
     # train
 
     def _train_inputs(self) -> Table:
         config = self.recipe.config
-        names = ("text", "features", "model", "augmentation", "training")
-        manifests = self._manifests(*config.splits.train, *config.splits.dev)
-        return {"data": self._digests(manifests)} | {name: to_table(getattr(config, name)) for name in names}
+        self._check_what_is_given()
+        manifests = self.records.manifests([*config.splits.train, *config.splits.dev])
+        settings = {name: to_table(getattr(config, name)) for name in TRAINING_SECTIONS}
+        for name in CONVENIENCES:
+            del settings["training"][name]
+        inputs: Table = {"data": self.records.digests([*manifests, "data/vocabulary.json"]), **settings}
+        if self.init_from:
+            inputs["init_from"] = {name: digest(self.init_from / name) for name in MODEL_FILES}
+        if self.noise:
+            inputs["noise"] = digest_of_listing(self.noise)
+        return inputs
+
+    def _check_what_is_given(self) -> None:
+        """Raises where training would be refused whatever the data: an earlier one stays as it is."""
+        choose(self.device)
+        if self.init_from:
+            if self.init_from.resolve().is_relative_to(self.folder.resolve()):
+                raise ConfigError(f"--init-from {self.init_from}: this run would write over it; name another --exp")
+            require_model(self.init_from)
+        if self.noise and not self.recipe.config.augmentation.noise_share:
+            raise ConfigError(f"--noise {self.noise}: augmentation.noise_share is 0, so none of it would be heard")
+        if self.noise and not self.noise.is_dir():
+            raise DataError(f"{self.noise}: no such folder to take noise from")
 
     def _train(self) -> list[Path]:
-        config, inputs = self.recipe.config, self._train_inputs()
-        train = self._utterances(*config.splits.train)
-        torch.manual_seed(config.training.seed)
-        settings_in_force = {name: table for name, table in inputs.items() if name != "data"}
-        checkpoint = create(
-            config.features, config.model, self._vocabulary, {"recipe": self.recipe.name, **settings_in_force}
-        )
-        device = choose(self.device)
+        config, trainer = self.recipe.config, self._trainer()
         facts = {
-            **self._origin(train),
-            "Parameters": f"{parameter_count(checkpoint.model) / 1e6:.2f} M",
-            "Hardware": describe(device),
+            **self._origin(trainer.train),
+            "Parameters": f"{parameter_count(trainer.checkpoint.model) / 1e6:.2f} M",
+            "Hardware": self._hardware,
         }
 
         def card(progress: Progress) -> str:
             dev = f"{progress.best_wer:.2%} (greedy, epoch {progress.best_epoch} of {config.training.epochs})"
             return model_card(self.recipe.name, {**facts, f"WER on {', '.join(config.splits.dev)}": dev})
 
-        trainer = Trainer(
-            checkpoint, train, self._utterances(*config.splits.dev), config.training, config.augmentation, device
-        )
-        progress = trainer.run(self._state, self.folder / "model", digest_of(inputs), card)
+        run_key = self.processes.from_first(lambda: digest_of(self._train_inputs()))
+        progress = trainer.run(self._state, self.folder / "model", run_key, card)
         say(f"train: best on dev in epoch {progress.best_epoch}, WER {progress.best_wer:.2%}: {self.folder / 'model'}")
         # not the model card: the scores are written into it
         return [self.folder / "model" / name for name in MODEL_FILES]
+
+    def _trainer(self) -> Trainer:
+        config = self.recipe.config
+        train, dev = self.records.utterances(*config.splits.train), self.records.utterances(*config.splits.dev)
+        in_force = {name: to_table(getattr(config, name)) for name in TRAINING_SECTIONS}
+        torch.manual_seed(config.training.seed)
+        vocabulary = self._vocabulary
+        checkpoint = create(config.features, config.model, vocabulary, {"recipe": self.recipe.name, **in_force})
+        if self.init_from:
+            known = start_from(checkpoint, self.init_from)
+            say(f"train: begins with the weights of {self.init_from}, {known} of {len(vocabulary)} tokens known there")
+        rate = config.features.sample_rate_hz
+        noise = read_noise(self.noise, rate) if self.noise else []
+        augmentation = Augmentation(config.augmentation, rate, noise)
+        device = choose(self.device)
+        return Trainer(checkpoint, train, dev, config.training, config.optimizer, augmentation, device, self.processes)
 
     # decode
 
     def _decode_inputs(self) -> Table:
         splits = self._scored_splits()
         return {
-            "data": self._digests(self._manifests(*splits)),
-            "model": self._digests([f"model/{name}" for name in MODEL_FILES]),
+            "data": self.records.digests(self.records.manifests(splits)),
+            "model": self.records.digests([f"model/{name}" for name in MODEL_FILES]),
         }
 
     def _decode(self) -> list[Path]:
         recognizer = load_recognizer(self.folder / "model", self.device)
         written = []
         for split in self._scored_splits():
-            utterances = self._utterances(split)
+            utterances = self.records.utterances(split)
             dataset = SpeechDataset(utterances, recognizer.checkpoint.vocabulary, recognizer.sample_rate_hz)
-            batches = load(dataset, plan(utterances, self.recipe.config.training.batch_s))
-            texts = dict(track(recognizer.decode(batches), f"decoding {split}", len(utterances)))
+            ours = self.processes.share(plan(utterances, self.recipe.config.training.batch_s))
+            batches, utterances_of_ours = load(dataset, ours), sum(map(len, ours))
+            heard = dict(track(recognizer.decode(batches), f"decoding {split}", utterances_of_ours))
+            texts = {name: text for part in self.processes.gather(heard) for name, text in part.items()}
             path = self.folder / "decode" / f"{split}.jsonl"
-            write_json_lines(path, ({"id": u.id, "text": texts[u.id]} for u in utterances))
+            if self.processes.first:
+                write_json_lines(path, ({"id": u.id, "text": texts[u.id]} for u in utterances))
             say(f"decode: {split}: {len(texts)} utterances")
             written.append(path)
         return written
@@ -200,12 +272,15 @@ class Experiment:
     def _score_inputs(self) -> Table:
         splits = self._scored_splits()
         hypotheses = [f"decode/{split}.jsonl" for split in splits]
-        return {"data": self._digests(self._manifests(*splits)), "hypotheses": self._digests(hypotheses)}
+        return {
+            "data": self.records.digests(self.records.manifests(splits)),
+            "hypotheses": self.records.digests(hypotheses),
+        }
 
     def _score(self) -> list[Path]:
         scores, written = [], [self.folder / "RESULTS.md", self.folder / "model" / "README.md"]
         for split in self._scored_splits():
-            utterances = self._utterances(split)
+            utterances = self.records.utterances(split)
             lines = read_json_lines(self.folder / "decode" / f"{split}.jsonl")
             hypotheses = {line["id"]: line["text"] for line in lines}
             result = score_split(split, utterances, hypotheses)
@@ -233,10 +308,10 @@ class Experiment:
         return written
 
     def _result_facts(self, history: list[dict[str, Any]]) -> dict[str, str]:
-        train = self._records().get("train", {})
+        train = self.records.last("train")
         minutes = sum(line["seconds"] for line in history) / 60
         return {
-            **self._origin(self._utterances(*self.recipe.config.splits.train)),
+            **self._origin(self.records.utterances(*self.recipe.config.splits.train)),
             "Command": f"`{train.get('command', self.command)}`",
             "Commit": train.get("commit", commit()),
             "Decoding": "greedy, no language model",
@@ -244,7 +319,7 @@ class Experiment:
             "Hardware": train.get("hardware", ""),
         }
 
-    def _origin(self, train: list[Utterance]) -> dict[str, str]:
+    def _origin(self, train: Sequence[Utterance]) -> dict[str, str]:
         config = self.recipe.config
         speakers = len({utterance.speaker for utterance in train})
         return {
@@ -264,34 +339,19 @@ class Experiment:
 
     @property
     def _vocabulary(self) -> Vocabulary:
-        return Vocabulary.of_characters(self.recipe.config.text.alphabet)
+        path = self.folder / "data" / "vocabulary.json"
+        if not path.exists():
+            raise DataError(f"{path}: gone; run: asr data-prep {self.recipe.name}")
+        return Vocabulary.load(path)
+
+    @property
+    def _hardware(self) -> str:
+        together = f"{self.processes.count} processes, each " if self.processes.count > 1 else ""
+        return f"{together}{describe(choose(self.device))}"
 
     def _scored_splits(self) -> list[str]:
-        splits, prepared = self.recipe.config.splits, self._records().get("data-prep", {}).get("outputs", {})
-        return [split for split in (*splits.dev, *splits.test) if f"data/{split}.jsonl" in prepared]
-
-    def _manifests(self, *splits: str) -> list[str]:
-        """The manifests of the splits that data-prep found in the corpus."""
-        prepared = self._records().get("data-prep", {}).get("outputs", {})
-        names = [f"data/{split}.jsonl" for split in splits if f"data/{split}.jsonl" in prepared]
-        if not names:
-            raise DataError(f"{self.folder / 'data'}: no manifests; run: asr data-prep {self.recipe.name}")
-        if missing := [name for name in names if not (self.folder / name).exists()]:
-            raise DataError(f"{self.folder / missing[0]}: gone; run: asr data-prep {self.recipe.name}")
-        return names
-
-    def _utterances(self, *splits: str) -> list[Utterance]:
-        return [u for name in self._manifests(*splits) for u in read_manifest(self.folder / name)]
-
-    def _digests(self, names: Mapping[str, Any] | list[str]) -> Table:
-        """The digest of each file of the experiment folder; None for one that is not there."""
-        paths = {name: self.folder / name for name in names}
-        return {name: digest(path) if path.is_file() else None for name, path in paths.items()}
-
-    def _records(self) -> Table:
-        path = self.folder / "stages.json"
-        records: Table = read_json(path) if path.exists() else {}
-        return {name: record for name, record in records.items() if record}
+        splits = self.recipe.config.splits
+        return self.records.prepared([*splits.dev, *splits.test])
 
 
 def _stage(name: str) -> int:

@@ -15,6 +15,7 @@ from asr.errors import ConfigError
 from asr.features import FeatureConfig
 from asr.manifest import Utterance
 from asr.model import ModelConfig
+from asr.optimizer import OptimizerConfig
 from asr.text import TextConfig
 from asr.training import TrainingConfig
 
@@ -37,6 +38,7 @@ class RecipeConfig:
     features: FeatureConfig = FeatureConfig()
     model: ModelConfig = ModelConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
 
 

@@ -1,103 +1,108 @@
-"""The training loop: CTC, AdamW, best model by WER on dev, resumable at any step.
+"""Training: epoch after epoch, the best model by WER on dev, exact to go on with after any kind of end.
 
-Everything random in a step follows from the seed, the epoch and the step's place in it, so a resumed run needs no
-random states to go on as the unbroken one would.
+What a run needs to go on lies in one file, written whole or not at all. The steps between two writings are taken again
+after a kill, and come out the same: see `asr.learner`.
 """
 
-import hashlib
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Le
-from torch import Tensor
-from torch.nn.functional import ctc_loss
-from torch.nn.utils import clip_grad_norm_
+from annotated_types import Ge, Gt
 
-from asr.augment import AugmentationConfig, disturb, mask
+from asr import preflight
+from asr.augment import Augmentation
 from asr.checkpoint import Checkpoint, save_model, set_aside
 from asr.config import settings
-from asr.dataset import Batch, SpeechDataset, load, plan
-from asr.device import keep_freed_memory
-from asr.errors import AsrError, Interrupted
+from asr.dashboard import Dashboard
+from asr.dataset import Batch, Draw, SpeechDataset, load, plan
+from asr.device import keep_freed_memory, peak_memory_bytes, return_freed_memory
+from asr.distributed import Processes, stop_requests
+from asr.errors import AsrError, Interrupted, ModelError
+from asr.events import Events
 from asr.features import length_mask
-from asr.files import write_json_lines, writing
+from asr.files import write_json_lines
+from asr.learner import Learner, Precision, Tally
 from asr.manifest import Utterance, hours
 from asr.metrics import Errors, score, total
 from asr.model import parameter_count
-from asr.progress import bar, say
+from asr.optimizer import OptimizerConfig, learning_rate
+from asr.progress import say
 from asr.recognizer import Recognizer
+from asr.state import Progress, read_state, write_state
+
+CONVENIENCES = ("workers", "keep_hours", "save_every_s")
+"""The settings that the weights do not depend on: a broken-off run may go on with others."""
 
 MOST_SKIPPED = 20
-"""Steps in a row with a loss or gradient that is not finite before the run gives up."""
+"""Updates in a row with a loss or gradient that is not finite before the run gives up."""
+
+STEPS_A_POINT = 10
+"""Of TensorBoard's curves by step."""
+
+TIDY_EVERY_S = 20.0
+"""Seconds between two looks at the memory; what is given back has to be paid for in page faults."""
+
+SILENT_EPOCHS = 3
+"""Epochs in a row in which every hypothesis is empty before the usual causes are named."""
 
 
 @settings
 class TrainingConfig:
     epochs: Annotated[int, Gt(0)] = 30
+    patience: Annotated[int, Ge(0)] = 0
+    """Epochs without a better WER on dev after which training ends; 0 means it never ends early."""
     batch_s: Annotated[float, Gt(0)] = 120.0
-    """Seconds of audio in a batch, padding included."""
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
-    warmup_share: Annotated[float, Ge(0), Le(1)] = 0.1
-    """The share of training in which the learning rate rises; afterwards it falls to zero as a cosine."""
-    weight_decay: Annotated[float, Ge(0)] = 0.01
-    gradient_clip: Annotated[float, Gt(0)] = 1.0
+    """Seconds of audio in a batch, padding included; shared out where several processes train together."""
+    precision: Precision = "auto"
+    """`auto` is bfloat16 where the device computes in it (never the CTC loss), else float32."""
     seed: int = 1
     workers: Annotated[int, Ge(0)] = 0
     """Processes that read recordings; 0 reads in the training process."""
     keep_hours: Annotated[float, Ge(0)] = 20.0
     """Training data up to this much is read once and kept in memory (115 MB an hour at 16 kHz)."""
+    save_every_s: Annotated[float, Ge(0)] = 300.0
+    """Seconds between two writings of the state that a killed run goes on from; each epoch's end writes it too."""
 
 
 @dataclass
-class Progress:
-    """Where a run is: the next step to take, and what it has seen."""
-
-    epoch: int = 0
-    step: int = 0
-    """Within the epoch."""
-    best_wer: float = math.inf
-    best_cer: float = math.inf
-    best_epoch: int = 0
-    skipped: int = 0
-    """Steps without a finite gradient, one after the other."""
-    infeasible: int = 0
-    """Utterances of this epoch with fewer frames than CTC needs; they add nothing to the loss."""
-    loss_sum: float = 0.0
-    seconds: float = 0.0
-    audio_s: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-
 class Trainer:
-    """One run: a checkpoint, its data, and the state that goes to disk."""
+    """One run: a learner, its data, and the state that goes to disk."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        train: Sequence[Utterance],
-        dev: Sequence[Utterance],
-        config: TrainingConfig,
-        augmentation: AugmentationConfig,
-        device: torch.device,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.config = config
-        self.augmentation = augmentation
-        self.device = device
-        rate = checkpoint.features.config.sample_rate_hz
-        self.train_set = SpeechDataset(train, checkpoint.vocabulary, rate)
-        self.dev_set = SpeechDataset(dev, checkpoint.vocabulary, rate)
-        self.recognizer = Recognizer(checkpoint, device)
-        self.optimizer = torch.optim.AdamW(checkpoint.model.parameters(), weight_decay=config.weight_decay, fused=True)
+    checkpoint: Checkpoint
+    train: Sequence[Utterance]
+    dev: Sequence[Utterance]
+    config: TrainingConfig
+    optimizer_config: OptimizerConfig
+    augmentation: Augmentation
+    device: torch.device
+    processes: Processes = field(default_factory=Processes)
+
+    def __post_init__(self) -> None:
+        rate = self.checkpoint.features.config.sample_rate_hz
+        self.train_set = SpeechDataset(self.train, self.checkpoint.vocabulary, rate)
+        self.dev_set = SpeechDataset(self.dev, self.checkpoint.vocabulary, rate)
+        self.recognizer = Recognizer(self.checkpoint, self.device)
+        self.learner = Learner(
+            self.checkpoint,
+            self.augmentation,
+            self.optimizer_config,
+            self.config.precision,
+            self.config.seed,
+            self.device,
+            self.processes,
+        )
         self.progress = Progress()
+        self.events: Events | None = None
+        self.saved_at = time.monotonic()
+        self.tidied_at = time.monotonic()
+        self.expected_bytes: float = math.inf
 
     def run(self, state: Path, model_folder: Path, run_key: str, card: Callable[[Progress], str]) -> Progress:
         """Trains to the end, from `state` when it holds a run with the same key.
@@ -110,210 +115,246 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; the state is saved.
-            AsrError: The loss stays not finite, or a file cannot be written.
+            AsrError: It cannot begin (see `check`), the loss stays not finite, memory runs out, or a file cannot be
+                written.
         """
         keep_freed_memory()
+        resumed = self.load_state(state, run_key)
+        for finding in self.check(state.parent):
+            say(f"check: {finding}")
         self.train_set.keep(self.config.keep_hours)
         self.dev_set.keep(self.config.keep_hours)
-        resumed = self.load_state(state, run_key)
         if not resumed:
-            set_aside(model_folder)
+            if self.processes.first:
+                set_aside(model_folder)
             self._fit_normalisation()
+            self.save_state(state, run_key)  # from here on there is a run to go on with
         say(self._opening(resumed))
-        with _stop_requests() as stop_requested:
-            while self.progress.epoch < self.config.epochs:
-                if stop_requested() or not self._train_epoch(stop_requested):
+        with ExitStack() as stack:
+            stop_requested = stack.enter_context(stop_requests())
+            self.dashboard = stack.enter_context(Dashboard(self.config.epochs, self.progress.history))
+            if self.processes.first:
+                self.events = stack.enter_context(
+                    Events(state.parent / "tensorboard", self.progress.epoch + 1, self._updates + 1)
+                )
+            while not self._is_over():
+                stop = any(self.processes.gather(stop_requested()))
+                if stop or not self._train_epoch(stop_requested, lambda: self.save_state(state, run_key)):
                     self.save_state(state, run_key)
                     where = f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
                     raise Interrupted(f"stopped in {where}, and saved: the same command goes on from there")
-                if self._finish_epoch():
-                    save_model(self.checkpoint, model_folder, card(self.progress))
-                write_json_lines(state.parent / "history.jsonl", self.progress.history)
+                self._finish_epoch(model_folder, card)
+                if self.processes.first:
+                    write_json_lines(state.parent / "history.jsonl", self.progress.history)
                 self.save_state(state, run_key)
         return self.progress
 
+    def check(self, folder: Path) -> Iterator[preflight.Finding]:
+        """What must hold before the first step, check by check, the longest batch forwards and backwards last.
+
+        Args:
+            folder: Where the state will be written.
+
+        Raises:
+            AsrError: Training cannot begin; says why, and which setting helps.
+        """
+        vocabulary, features = self.checkpoint.vocabulary, self.checkpoint.features.config
+        weights_bytes = 4 * parameter_count(self.checkpoint.model)
+        copies = 3 + bool(self.optimizer_config.average_decay)  # the weights, AdamW's two moments, the average
+        speeds, subsampling = self.augmentation.config.speeds, self.checkpoint.model.config.subsampling
+        yield preflight.environment(self.device)
+        yield preflight.disk(folder, (2 * copies + 3) * weights_bytes)  # a state beside the old one, three models
+        yield preflight.manifests({"train": self.train, "dev": self.dev})
+        yield preflight.alphabet(vocabulary, self.train)
+        yield preflight.ctc(self.train, vocabulary, features, subsampling, speeds)
+        yield self._try_longest_batch(later_bytes=copies * weights_bytes)
+
     def _opening(self, resumed: bool) -> str:
         millions = parameter_count(self.checkpoint.model) / 1e6
-        data = f"{hours(self.train_set.utterances):.2f} h of speech, {self.config.epochs} epochs"
+        data = f"{hours(self.train):.2f} h of speech, {self.config.epochs} epochs"
+        together = f", {self.processes.count} processes" if self.processes.count > 1 else ""
         where = f", going on in epoch {self.progress.epoch + 1}" if resumed else ""
-        return f"train: {millions:.2f} M parameters, {data}, on {self.device.type}{where}"
+        name = str(self.learner.dtype).removeprefix("torch.")
+        return f"train: {millions:.2f} M parameters, {data}, on {self.device.type} in {name}{together}{where}"
+
+    def _try_longest_batch(self, later_bytes: int) -> preflight.Finding:
+        slowest = (min(self.augmentation.config.speeds),)
+        batches = plan(self.train, self.config.batch_s, slowest, self.config.seed)
+        draws = max(batches, key=lambda draws: len(draws) * max(self.train_set.seconds(draw) for draw in draws))
+        draws = list(self.processes.share(draws)) or draws[:1]
+        batch = next(load(self.train_set, [draws]))
+        trial = preflight.Trial(batch, max(map(self.train_set.seconds, draws)), self.config.batch_s, self.device)
+        for data_set in (self.train_set, self.dev_set):
+            later_bytes += data_set.bytes_to_keep(self.config.keep_hours)
+        memory = self.processes.with_all(
+            lambda: trial.run(lambda part: self.learner.rehearse(part, draws[: len(part.ids)]), later_bytes)
+        )
+        self.expected_bytes = memory.training_bytes
+        return memory.finding
 
     def _fit_normalisation(self) -> None:
         features = self.checkpoint.features
-        if features.config.normalisation == "level":
-            sample = plan(self.train_set.utterances, self.config.batch_s, seed=self.config.seed, epoch=1)[:10]
+        if features.config.normalisation == "level" and not features.fitted:
+            sample = plan(self.train, self.config.batch_s, seed=self.config.seed, epoch=1)[:10]
             batches = [batch.to(self.device) for batch in load(self.train_set, sample)]
             parts = [features.log_mel(batch.waveforms, batch.waveform_lengths) for batch in batches]
             inside = torch.cat([frames[length_mask(lengths, frames.shape[1])] for frames, lengths in parts])
             features.fit(inside)
 
-    def _train_epoch(self, stop_requested: Callable[[], bool]) -> bool:
-        """Takes the steps of the epoch that are left; False when a stop was asked for."""
-        progress = self.progress
-        batches = plan(
-            self.train_set.utterances,
-            self.config.batch_s,
-            self.augmentation.speeds,
-            self.config.seed,
-            progress.epoch,
-        )
-        name = f"epoch {progress.epoch + 1}/{self.config.epochs}"
-        started = time.monotonic()
-        with bar(name, len(batches)) as advance:
-            advance(progress.step)
-            for batch in load(self.train_set, batches[progress.step :], self.config.workers):
-                self.step(batch, progress.epoch + progress.step / len(batches))
-                progress.step += 1
-                advance(1, f"{name}  loss {progress.loss_sum / progress.step:.3f}")
-                if stop_requested():
-                    break
-        progress.seconds += time.monotonic() - started
-        return progress.step == len(batches)
+    @property
+    def _updates(self) -> int:
+        """Made in the whole run so far."""
+        return sum(int(record["steps"]) for record in self.progress.history) + self.progress.step
 
-    def step(self, batch: Batch, time_epochs: float) -> None:
-        """One update of the weights.
+    def _is_over(self) -> bool:
+        progress, patience = self.progress, self.config.patience
+        if patience and progress.epoch - progress.best_epoch >= patience:
+            say(f"train: no better WER on dev for {patience} epochs: done early")
+            return True
+        return progress.epoch >= self.config.epochs
 
-        Args:
-            batch: On the CPU.
-            time_epochs: How far training is, in epochs; sets the learning rate and seeds what is random.
+    def _train_epoch(self, stop_requested: Callable[[], bool], save: Callable[[], None]) -> bool:
+        """Makes the updates of the epoch that are left; False when a stop was asked for."""
+        progress, together = self.progress, self.optimizer_config.accumulate
+        speeds = self.augmentation.config.speeds
+        batches = plan(self.train, self.config.batch_s, speeds, self.config.seed, progress.epoch)
+        groups = [batches[start : start + together] for start in range(0, len(batches), together)]
+        ours = [list(self.processes.share(draws)) for draws in batches[progress.step * together :]]
+        # a process without a share of its own goes through the motions with the first utterance
+        loaded = load(self.train_set, [draws or [(0, 1.0)] for draws in ours], self.config.workers)
+        parts = zip(ours, loaded, strict=True)
+        for group in groups[progress.step :]:
+            tally = self._take_step(group, islice(parts, len(group)), len(groups))
+            stop = self._agree(tally, stop_requested())
+            progress.step += 1
+            self._show_step(len(groups))
+            if time.monotonic() - self.tidied_at > TIDY_EVERY_S:
+                self.tidied_at = time.monotonic()
+                return_freed_memory(self.expected_bytes)
+            if stop:
+                return False
+            if time.monotonic() - self.saved_at > self.config.save_every_s and progress.step < len(groups):
+                save()
+        return True
+
+    def _take_step(self, group: list[list[Draw]], parts: Iterator[tuple[list[Draw], Batch]], steps: int) -> Tally:
+        """One update of the weights by the batches of a group, of which this process has its own parts."""
+        progress, began, waiting_s = self.progress, time.monotonic(), 0.0
+        tokens = sum(len(self.train_set.tokens[place]) for draws in group for place, _ in draws)
+        for number in range(len(group)):
+            asked = time.monotonic()
+            draws, batch = next(parts)
+            waiting_s += time.monotonic() - asked
+            place, last = progress.step * self.optimizer_config.accumulate + number, number + 1 == len(group)
+            longest_s = batch.waveforms.shape[1] / self.train_set.sample_rate_hz
+            with preflight.memory_trouble(batch, longest_s, self.config.batch_s, f"in epoch {progress.epoch + 1}"):
+                self.learner.add(batch, draws, tokens, progress.epoch, place, last)
+        tally = self.learner.update((progress.epoch + progress.step / steps) / self.config.epochs)
+        tally.waiting_s, tally.seconds = waiting_s, time.monotonic() - began
+        return tally
+
+    def _agree(self, tally: Tally, stop: bool) -> bool:
+        """Adds what all processes did in a step to the epoch's sums; True when one of them was asked to stop.
+
+        Raises:
+            AsrError: Too many steps in a row were skipped.
         """
-        generator = self._seed(time_epochs)
-        self.checkpoint.model.train()
-        loss, infeasible = self._loss(batch.to(self.device), generator)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = clip_grad_norm_(self.checkpoint.model.parameters(), self.config.gradient_clip)
+        progress, count = self.progress, self.processes.count
+        *sums, stops = self.processes.sum([*vars(tally).values(), stop])
+        whole = Tally(*sums)
+        for name in ("updates", "skipped", "gradient_norm", "waiting_s", "seconds"):  # the same in all, or a mean
+            setattr(whole, name, getattr(whole, name) / count)
+        progress.tally.add(whole)
+        progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if whole.skipped else 0
+        if whole.skipped:
+            ids = ", ".join(self.learner.suspects[:5]) + (" ..." if len(self.learner.suspects) > 5 else "")
+            say(f"warning: step skipped, the loss or its gradient is not finite: {ids}")
+            if progress.skipped_in_a_row >= MOST_SKIPPED:
+                raise AsrError(
+                    f"training stopped: {MOST_SKIPPED} steps in a row without a finite gradient, the last with {ids}; "
+                    "the best model so far is kept; try a smaller optimizer.learning_rate"
+                )
+        return bool(stops)
+
+    def _show_step(self, steps: int) -> None:
         progress = self.progress
-        progress.infeasible += infeasible
-        progress.audio_s += float(batch.waveform_lengths.sum()) / self.train_set.sample_rate_hz
-        if not torch.isfinite(norm):
-            self._skip(batch, loss)
-            return
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(time_epochs / self.config.epochs, self.config)
-        self.optimizer.step()
-        progress.skipped = 0
-        progress.loss_sum += float(loss.detach())
-
-    def _loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int]:
-        waveforms = disturb(batch.waveforms, batch.waveform_lengths, self.augmentation, generator)
-        features, lengths = self.checkpoint.features(waveforms, batch.waveform_lengths)
-        features = mask(features, lengths, self.augmentation, generator)
-        log_probabilities, frames = self.checkpoint.model(features, lengths)
-        losses = ctc_loss(
-            log_probabilities.transpose(0, 1),
-            batch.tokens,
-            frames,
-            batch.token_lengths,
-            reduction="none",
-            zero_infinity=True,
-        )
-        repeats = (batch.tokens[:, 1:] == batch.tokens[:, :-1]) & (batch.tokens[:, 1:] > 0)
-        infeasible = int((frames < batch.token_lengths + repeats.sum(1)).sum())
-        return losses.sum() / batch.token_lengths.sum(), infeasible
-
-    def _skip(self, batch: Batch, loss: Tensor) -> None:
-        self.progress.skipped += 1
-        ids = ", ".join(batch.ids[:5])
-        say(f"warning: step skipped, the loss ({float(loss.detach()):.3g}) or its gradient is not finite: {ids} ...")
-        if self.progress.skipped >= MOST_SKIPPED:
-            raise AsrError(
-                f"training stopped: {MOST_SKIPPED} steps in a row without a finite gradient, the last with {ids}; "
-                "the best model so far is kept; try a smaller training.learning_rate"
-            )
-
-    def _seed(self, time_epochs: float) -> torch.Generator:
-        name = f"{self.config.seed} {time_epochs!r}"
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 1
-        torch.manual_seed(number)  # for dropout
-        return torch.Generator().manual_seed(number)
-
-    def _finish_epoch(self) -> bool:
-        """Scores dev, notes it in the history and begins the next epoch; True when this model is the best so far."""
-        progress = self.progress
-        errors = self.evaluate()
-        record = {
+        done, epochs = progress.epoch + progress.step / steps, self.config.epochs
+        dev_seconds = progress.history[-1]["dev_seconds"] if progress.history else 0.0
+        epoch_s = progress.tally.seconds * steps / progress.step + dev_seconds
+        figures = {
             "epoch": progress.epoch + 1,
-            "loss": round(progress.loss_sum / progress.step, 4),
-            "learning_rate": learning_rate((progress.epoch + 1) / self.config.epochs, self.config),
-            "dev_wer": round(errors.wer, 5),
-            "dev_cer": round(errors.cer, 5),
-            "infeasible": progress.infeasible,
-            "seconds": round(progress.seconds, 1),
-            "times_real_time": round(progress.audio_s / progress.seconds, 1),
+            "epochs": epochs,
+            "step": progress.step,
+            "steps": steps,
+            "learning_rate": learning_rate(done / epochs, self.optimizer_config),
+            "left_s": (epochs - done) * epoch_s,
+            **progress.tally.figures(),
         }
-        progress.history.append(record)
-        say(
-            f"epoch {record['epoch']}/{self.config.epochs}: loss {record['loss']:.3f}, dev WER {errors.wer:.2%}, "
-            f"CER {errors.cer:.2%}, {record['seconds']:.0f} s, {record['times_real_time']:.0f}x real time"
-            + (f", {progress.infeasible} utterances too short for CTC" if progress.infeasible else "")
-        )
-        better = (errors.wer, errors.cer) < (progress.best_wer, progress.best_cer)
-        progress.epoch, progress.step, progress.infeasible = progress.epoch + 1, 0, 0
-        progress.loss_sum = progress.seconds = progress.audio_s = 0.0
-        if better:
-            progress.best_wer, progress.best_cer, progress.best_epoch = errors.wer, errors.cer, progress.epoch
-        return better
+        self.dashboard.step(figures)
+        if self.events and progress.step % STEPS_A_POINT == 0:
+            self.events.step(self._updates, figures)
 
-    def evaluate(self) -> Errors:
-        """The errors of greedy decoding on dev."""
-        batches = plan(self.dev_set.utterances, self.config.batch_s)
-        hypotheses = dict(self.recognizer.decode(load(self.dev_set, batches, self.config.workers)))
-        return total(score({u.id: u.text for u in self.dev_set.utterances}, hypotheses).values())
+    def _finish_epoch(self, model_folder: Path, card: Callable[[Progress], str]) -> None:
+        """Scores dev, keeps the model if it is the best so far, notes all in the history and begins the next epoch."""
+        progress, began = self.progress, time.monotonic()
+        with self.learner.optimizer.averaged():
+            errors, silent = self.evaluate()
+            epoch = progress.epoch + 1
+            record = {
+                "epoch": epoch,
+                "steps": progress.step,
+                "learning_rate": learning_rate(epoch / self.config.epochs, self.optimizer_config),
+                **progress.tally.figures(),
+                "dev_wer": round(errors.wer, 5),
+                "dev_cer": round(errors.cer, 5),
+                "dev_seconds": round(time.monotonic() - began, 1),
+                "memory_gb": round(max(self.processes.gather(peak_memory_bytes(self.device))) / 1e9, 3),
+            }
+            progress.history.append(record)
+            if (errors.wer, errors.cer) < (progress.best_wer, progress.best_cer):
+                progress.best_wer, progress.best_cer, progress.best_epoch = errors.wer, errors.cer, epoch
+                if self.processes.first:
+                    save_model(self.checkpoint, model_folder, card(progress), self._prove)
+        self.dashboard.epoch(record)
+        if self.events:
+            self.events.epoch(record)
+        progress.silent_epochs = progress.silent_epochs + 1 if silent else 0
+        if progress.silent_epochs == SILENT_EPOCHS:
+            say(_silence(record["blank_share"], self.config, self.optimizer_config))
+        progress.epoch, progress.step, progress.tally = epoch, 0, Tally()
+
+    def evaluate(self) -> tuple[Errors, bool]:
+        """The errors of greedy decoding on dev, and whether every hypothesis is empty."""
+        batches = self.processes.share(plan(self.dev, self.config.batch_s))
+        heard = dict(self.recognizer.decode(load(self.dev_set, batches, self.config.workers)))
+        hypotheses = {name: text for part in self.processes.gather(heard) for name, text in part.items()}
+        errors = total(score({u.id: u.text for u in self.dev}, hypotheses).values())
+        return errors, not any(hypotheses.values())
+
+    def _prove(self, saved: Checkpoint) -> None:
+        """Raises unless a model that was read back hears in the first batch of dev what the one in memory hears."""
+        (batch,) = load(self.dev_set, plan(self.dev, self.config.batch_s)[:1])
+        if list(Recognizer(saved, self.device).decode([batch])) != list(self.recognizer.decode([batch])):
+            raise ModelError("what was saved decodes differently from what was trained; the last good model is kept")
 
     def save_state(self, path: Path, run_key: str) -> None:
-        state = {
-            "run_key": run_key,
-            "weights": self.checkpoint.weights(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": asdict(self.progress),
-        }
-        with writing(path, "wb") as stream:
-            torch.save(state, stream)
+        """Writes all that the run needs to go on; the first process does it for all."""
+        self.saved_at = time.monotonic()
+        if self.processes.first:
+            write_state(path, run_key, self.checkpoint, self.learner.optimizer, self.progress)
 
     def load_state(self, path: Path, run_key: str) -> bool:
         """Takes up a saved run; False when there is none with this key."""
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except FileNotFoundError:
-            return False
-        except Exception as error:  # torch raises many kinds for a file that is not its own
-            raise AsrError(f"{path}: not a training state that can be read; remove it to start anew") from error
-        if state["run_key"] != run_key:
-            return False
-        with torch.no_grad():
-            for name, value in self.checkpoint.weights().items():
-                value.copy_(state["weights"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
-        return True
+        progress = read_state(path, run_key, self.checkpoint, self.learner.optimizer)
+        self.progress = progress or self.progress
+        return all(self.processes.gather(progress is not None))
 
 
-def learning_rate(done: float, config: TrainingConfig) -> float:
-    """The learning rate when the share `done` of training is over: a linear rise, then half a cosine down to zero."""
-    if done < config.warmup_share:
-        return config.learning_rate * max(done / config.warmup_share, 0.01)
-    falling = (done - config.warmup_share) / max(1 - config.warmup_share, 1e-9)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(falling, 1.0)))
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into an answer to a question; the second one acts at once."""
-    asked: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-        say("stopping after this step; once more to stop at once")
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: nobody sends it signals
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _silence(blank_share: float, config: TrainingConfig, optimizer: OptimizerConfig) -> str:
+    return (
+        f"advice: for {SILENT_EPOCHS} epochs nothing at all has been heard in dev, and {blank_share:.0%} of the frames "
+        "are blank. The usual causes: a learning rate too high or a warm-up too short "
+        f"(optimizer.learning_rate = {optimizer.learning_rate:g}, "
+        f"optimizer.warmup_share = {optimizer.warmup_share:g}); too few updates an epoch (training.batch_s = "
+        f"{config.batch_s:g}); transcripts that are not what is said"
+    )

@@ -1,6 +1,8 @@
 """What the shell sees: exit statuses, one line for a mistake, a traceback for a bug."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +18,14 @@ from asr import __version__
 from asr.checkpoint import create, save_model
 from asr.config import to_table
 from asr.features import FeatureConfig
+from asr.files import locked
 from asr.model import ModelConfig
 from asr.recipe import recipe_names
 from asr.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 TONES = str(ROOT / "tests" / "tones")
-COMMANDS = ("recipes", "run", "data-prep", "train", "decode", "score", "transcribe")
+COMMANDS = ("recipes", "run", "data-prep", "check", "train", "decode", "score", "plot", "transcribe")
 
 
 def plain(text: str) -> str:
@@ -47,6 +50,7 @@ def audio(tmp_path) -> Path:
 
 
 STAGE = ("RECIPE", "--set", "--exp", "--force")
+MORE = ("--device", "--init-from", "--noise")
 
 
 @pytest.mark.parametrize(
@@ -55,11 +59,13 @@ STAGE = ("RECIPE", "--set", "--exp", "--force")
         (["--help"], (*COMMANDS, "--version", "bidirectional LSTM")),
         (["-h"], COMMANDS),
         (["recipes", "--help"], ("List the recipes",)),
-        (["run", "--help"], (*STAGE, "--from", "--to", "--corpus", "--download", "--device", "have not changed")),
+        (["run", "--help"], (*STAGE, *MORE, "--from", "--to", "--corpus", "--download", "have not changed")),
         (["data-prep", "--help"], (*STAGE, "--corpus", "--download", "cannot be used")),
-        (["train", "--help"], (*STAGE, "--device", "goes on")),
+        (["check", "--help"], (*STAGE[:3], *MORE, "longest batch")),
+        (["train", "--help"], (*STAGE, *MORE, "goes on")),
         (["decode", "--help"], (*STAGE, "--device")),
         (["score", "--help"], (*STAGE, "RESULTS.md")),
+        (["plot", "--help"], ("EXP", "--out", "WER on dev")),
         (["transcribe", "--help"], ("AUDIO", "--model", "--device", "any format")),
     ],
 )
@@ -146,9 +152,10 @@ def complaint(capsys) -> str:
         (["run", TONES, "--to", "the-end"], "unknown stage 'the-end'"),
         (["run", TONES, "--from", "score", "--to", "train"], "--from score comes after --to train"),
         (["train", TONES], "no manifests; run: asr data-prep"),
+        (["check", TONES], "no manifests; run: asr data-prep tones"),
         (["decode", TONES], "no manifests; run: asr data-prep"),
         (["score", TONES], "no manifests; run: asr data-prep"),
-        (["run", TONES, "--exp", "in-the-way"], "in-the-way/data/audio: the folder cannot be made"),
+        (["run", TONES, "--exp", "in-the-way"], "in-the-way: the folder cannot be made"),
         (["run", TONES, "--set", "corpus.options.sead=3"], "corpus.options: unknown key sead; did you mean 'seed'?"),
         (["run", TONES, "--corpus", "."], "tones makes its own speech"),
         (["run", "fsdd", "--corpus", "nowhere"], "nowhere: no such corpus folder"),
@@ -245,6 +252,156 @@ def test_a_recording_that_cannot_be_read_is_one_line(name, message, model, audio
     line = complaint(capsys)
     assert line.startswith(f"{tmp_path / name}: ")
     assert message in line
+
+
+TOY = (TONES, "--set", "corpus.options.train_utterances=8", "--set", "training.epochs=2", "--exp")
+CHECKS = ["environment", "disk", "manifests", "alphabet", "ctc", "memory"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """An experiment folder after data-prep."""
+    folder = tmp_path_factory.mktemp("prepared") / "exp"
+    assert status_of("data-prep", *TOY, folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(prepared, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "exp"
+    shutil.copytree(prepared, folder)
+    assert status_of("train", *TOY, folder, "--device", "cpu") == 0
+    return folder
+
+
+@pytest.fixture
+def exp(prepared, tmp_path, capsys) -> Path:
+    """A prepared experiment folder to spoil."""
+    shutil.copytree(prepared, tmp_path / "exp")
+    capsys.readouterr()
+    return tmp_path / "exp"
+
+
+def inside(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_check_says_what_it_found_and_trains_nothing(exp, capsys):
+    before = inside(exp)
+    assert status_of("check", *TOY, exp, "--device", "cpu") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split(": ")[:2] for line in err.splitlines()] == [["check", name] for name in CHECKS]
+    assert "train 8 utterances" in err
+    assert "4 of 4 tokens occur in training" in err
+    assert inside(exp) == before
+
+
+def edit(path: Path, number: int, **changes) -> None:
+    """Changes an entry of a manifest, as by hand."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records[number] |= changes
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def make_memory_short(exp, monkeypatch):
+    monkeypatch.setattr("asr.preflight.available_memory_bytes", lambda device: 10_000_000)
+
+
+def spoil_transcript(exp, monkeypatch):
+    edit(exp / "data" / "train.jsonl", 2, text="a zebra", id="odd")
+
+
+def lengthen_transcript(exp, monkeypatch):
+    edit(exp / "data" / "train.jsonl", 2, text="abc" * 30, id="odd")
+
+
+def remove_recording(exp, monkeypatch):
+    (exp / "data" / "audio" / "dev-5.wav").unlink()
+
+
+def remove_utterances(exp, monkeypatch):
+    (exp / "data" / "train.jsonl").write_text("")
+
+
+def forget_duration(exp, monkeypatch):
+    edit(exp / "data" / "train.jsonl", 2, duration=None, id="odd")
+
+
+SHORT_OF_MEMORY = (
+    r"not enough memory: about .* needed, 10 MB there: the batch holds \d+ utterances of up to \d\.\d s "
+    r"\(training\.batch_s = 4\)"
+)
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize(
+    ("spoil", "passed", "message"),
+    [
+        (make_memory_short, 5, SHORT_OF_MEMORY),
+        (spoil_transcript, 3, "odd: characters outside the alphabet: 'e' 'r' 'z'"),
+        (lengthen_transcript, 4, r"1 utterance with too few frames for CTC: 'odd' \(\d+ frames, 90 needed\)"),
+        (remove_recording, 2, r"dev-5\.wav: not there \(1 of 32 recordings are gone\)"),
+        (remove_utterances, 2, "train: no utterances"),
+        (forget_duration, 2, "train: 'odd' has no duration"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(command, spoil, passed, message, exp, capsys, monkeypatch):
+    spoil(exp, monkeypatch)
+    assert status_of(command, *TOY, exp, "--device", "cpu") == 1
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == CHECKS[:passed]
+    assert re.match(f"asr: .*{message}", last)
+    assert not (exp / "model").exists()
+    assert not (exp / "training").exists()
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_plot_is_a_picture(trained, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    capsys.readouterr()
+    for more, picture in (([], trained / "training" / "training.png"), (["--out"], tmp_path / "deep" / "mine.png")):
+        with locked(trained):  # also while training goes on
+            assert status_of("plot", trained, *more, *([picture] if more else [])) == 0
+        assert capsys.readouterr() == (f"{picture}\n", "")
+        assert picture.read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("history", "message"), [(None, "No such file or directory"), ("", "no epoch has ended yet"), ("{", "not JSON")]
+)
+def test_a_plot_without_a_history_is_one_line(history, message, exp, capsys):
+    path = exp / "training" / "history.jsonl"
+    if history is not None:
+        path.parent.mkdir()
+        path.write_text(history)
+    assert status_of("plot", exp) == 1
+    line = complaint(capsys)
+    assert line.startswith(str(path))
+    assert message in line
+
+
+def test_a_plot_without_matplotlib_names_the_extra(trained, tmp_path, capsys, monkeypatch):
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    capsys.readouterr()
+    assert status_of("plot", trained, "--out", tmp_path / "a.png") == 1
+    assert complaint(capsys) == "a picture needs matplotlib: pip install 'asr[plot]'"
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "data-prep", "train", "decode", "score"])
+def test_a_folder_at_work_is_refused(command, exp, capsys):
+    before = inside(exp)
+    with locked(exp):  # as another process holds it: the system asks for the open file, not for the process
+        assert status_of(command, *TOY, exp) == 1
+        line = complaint(capsys)
+    assert line.startswith(f"{exp}: another run (process ")
+    assert "--exp" in line
+    before[".lock"] = inside(exp)[".lock"]
+    assert inside(exp) == before
 
 
 def test_recipes_are_listed_with_what_they_are(capsys):

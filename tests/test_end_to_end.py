@@ -159,6 +159,15 @@ def test_ctrl_c_stops_training_and_the_same_command_goes_on(tmp_path, capsys):
     capsys.readouterr()
     assert status_of(*arguments) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert "going on in epoch" in lines[0]
+    assert any("going on in epoch" in line for line in lines)
     assert not any(line.startswith("epoch 1/") for line in lines)
     assert len(read_json_lines(exp / "training" / "history.jsonl")) == 6
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_random_moments_ends_with_the_same_bits():
+    command = [sys.executable, "benchmarks/kills.py", "--kills=6", "--recipe", TONES]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.match(r"6 kills at random moments .*, [1-9] of them while a file was written", done.stdout)
