@@ -107,16 +107,21 @@ def together() -> Iterator[Processes]:
     if count == 1:
         yield Processes()
         return
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
-    processes = Processes(distributed.get_rank(), count)
-    if not processes.first:
+    rank = int(os.environ["RANK"])
+    if rank:
         hush()
     try:
-        yield processes
+        store, _, _ = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+        # torchrun keeps the store when it starts all again: without a prefix they would call those who are gone
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+        engines = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(engines, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        yield Processes(rank, count)
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
             reason = str(error).splitlines()[0]
-            raise AsrError(f"process {processes.rank}: lost touch with the others ({reason})") from error
+            raise AsrError(f"process {rank}: lost touch with the others ({reason})") from error
         raise
     distributed.destroy_process_group()
 

@@ -91,7 +91,7 @@ class Optimizer:
     def load_state(self, state: dict[str, Any]) -> None:
         self.adamw.load_state_dict(state["adamw"])
         self.updates = state["updates"]
-        self.average = list(state["average"])
+        self.average = [value.to(own.device) for value, own in zip(state["average"], self.parameters, strict=False)]
 
     @torch.no_grad()
     def _put(self, values: list[Tensor]) -> None:
