@@ -30,8 +30,10 @@ from asr.text import Vocabulary, frames_needed
 SHARES = (1 / 16, 1 / 4, 1 / 2, 1)
 """The parts of the longest batch that are tried, in this order; a system that runs short kills without a word."""
 
-GAPS = 1.25
-"""What malloc may hold on a CPU, with batches of ever new lengths, against what the longest batch needs by itself."""
+GAPS_SHARE, GAPS_BYTES = 0.35, 600_000_000
+"""What malloc may hold besides on a CPU, where batches of ever new lengths leave gaps: that share of what the longest
+batch needs by itself, or so many bytes if they are more.
+"""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 """How PyTorch, its CPU allocator, cuBLAS and cuDNN put it, in small letters."""
@@ -224,9 +226,10 @@ class Trial:
             del part
         self._foretell(peaks, 1.0, later_bytes)
         reset_peak_memory(self.device)
-        gaps = GAPS if self.device.type == "cpu" else 1.0
-        training = round(gaps * peaks[-1][1] + later_bytes)
-        return Memory(round(predicted), peaks[-1][1], training, available_memory_bytes(self.device))
+        measured = peaks[-1][1]
+        gaps = max(round(GAPS_SHARE * measured), GAPS_BYTES) if self.device.type == "cpu" else 0
+        training = measured + gaps + later_bytes
+        return Memory(round(predicted), measured, training, available_memory_bytes(self.device))
 
     def _foretell(self, peaks: list[tuple[float, int]], amount: float, later_bytes: int) -> float:
         """The peak at the whole batch; raises when already that at `amount` of it is more than there is."""
