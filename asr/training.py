@@ -46,7 +46,7 @@ MOST_SKIPPED = 20
 STEPS_A_POINT = 10
 """Of TensorBoard's curves by step."""
 
-TIDY_EVERY_S = 20.0
+TIDY_EVERY_S = 8.0
 """Seconds between two looks at the memory; what is given back has to be paid for in page faults."""
 
 SILENT_EPOCHS = 3
