@@ -1,0 +1,1 @@
+"""Language models: counted n-grams and a recurrent network, over words or characters."""
