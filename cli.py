@@ -32,6 +32,9 @@ Folder = Annotated[
     Path | None, typer.Option("--exp", metavar="DIR", help="The experiment folder (default: exp/RECIPE).")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+ModelFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="A model folder (default: $ASR_MODEL, else the one below exp/).")
+]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even when nothing has changed.")]
 CorpusFolder = Annotated[
     Path | None,
@@ -161,10 +164,7 @@ def plot(
 @app.command()
 def transcribe(
     audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Recordings of any format and rate.")],
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A model folder (default: $ASR_MODEL, else the one below exp/)."),
-    ] = None,
+    model: ModelFolder = None,
     device: Device = "auto",
 ) -> None:
     """Print the words said in recordings; of several, each line begins with the file and a tab."""
@@ -184,6 +184,27 @@ def transcribe(
             print(transcript.text if len(audio) == 1 else f"{transcript.source}\t{transcript.text}", flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def align(
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording of any format, rate and length.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="What is said in it, or a text file that tells.")],
+    model: ModelFolder = None,
+    device: Device = "auto",
+) -> None:
+    """Print when each word of a text is said: start and end in seconds, confidence, word, with tabs between."""
+    from asr.aligner import align_recording, read_text
+    from asr.progress import say
+    from asr.recognizer import find_model, load
+
+    said = read_text(text)
+    alignment = align_recording(load(model or find_model(), device), audio, said)
+    for word in alignment.words:
+        print(f"{word.start_s:.2f}\t{word.end_s:.2f}\t{word.confidence:.2f}\t{word.text}")
+    say(f"fit {alignment.fit:.2f}")
+    if not alignment.fits:
+        say(f"warning: the text does not seem to fit {audio}: its times mean little")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -58,8 +58,8 @@ class Calibration:
 def fit(confidences: Sequence[float], right: Sequence[bool]) -> Calibration:
     """The calibration under which the words' being right or wrong is likeliest.
 
-    Each word counts as right with the probability that a first such word would have, by the rule of succession,
-    instead of 1 or 0, so that no finite sample gives certainty.
+    Of R right and W wrong words, one that is right counts as right with probability (R + 1) / (R + 2), and one that is
+    wrong with 1 / (W + 2), so that no finite sample gives certainty.
 
     Raises:
         DataError: Fewer than `FEWEST_WORDS` right ones or wrong ones; or the surer the model, the less it is right.

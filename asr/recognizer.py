@@ -18,6 +18,15 @@ from asr.dataset import Batch
 from asr.decoding import greedy
 from asr.device import choose
 from asr.errors import AsrError, AudioError, ModelError
+from asr.progress import track
+
+CHUNK_S = 60.0
+"""A longer recording goes through the model piece by piece, so that memory is bounded. Features are normalised, and
+the LSTM's states begin, over each piece anew: about twice the longest utterances of training, so that both hold.
+"""
+
+CONTEXT_S = 5.0
+"""What the model hears on either side of a piece, and what it says there is not used: some ten words."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,11 @@ class Recognizer:
     def sample_rate_hz(self) -> int:
         return self.checkpoint.features.config.sample_rate_hz
 
+    @property
+    def frame_s(self) -> float:
+        """Seconds from one output frame to the next; frame 0 is at the recording's first sample."""
+        return self._frame_samples / self.sample_rate_hz
+
     @torch.inference_mode()
     def log_probabilities(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N) waveforms at the model's rate and (B,) samples to (B, T, V) log-probabilities and (B,) frames."""
@@ -50,6 +64,27 @@ class Recognizer:
         features = self.checkpoint.features(waveforms.to(self.device), lengths.to(self.device))
         log_probabilities, frames = self.checkpoint.model(*features)
         return log_probabilities, frames
+
+    def matrix(self, waveform: Waveform | Tensor, chunk_s: float = CHUNK_S, context_s: float = CONTEXT_S) -> Tensor:
+        """(N,) samples of one recording, however long, at the model's rate to (T, V) log-probabilities on the CPU.
+
+        A recording longer than a chunk with its context is cut; frames are as many, and at the same places, as without.
+
+        Args:
+            chunk_s: Rounded to whole output frames, at least one, as is `context_s`.
+        """
+        samples = torch.as_tensor(waveform)
+        chunk_frames, context_frames = (max(1, round(length_s / self.frame_s)) for length_s in (chunk_s, context_s))
+        chunk, context = chunk_frames * self._frame_samples, context_frames * self._frame_samples
+        if len(samples) <= chunk + 2 * context:
+            return self._piece(samples)
+        kept = []
+        for start in track(range(0, len(samples) - context, chunk), "listening"):
+            before = min(context_frames, start // self._frame_samples)
+            piece = self._piece(samples[start - before * self._frame_samples : start + chunk + context])
+            is_last = start + chunk >= len(samples) - context
+            kept.append(piece[before:] if is_last else piece[before : before + chunk_frames])
+        return torch.cat(kept)
 
     def texts(self, waveforms: Tensor, lengths: Tensor) -> list[str]:
         """The greedy transcript of each waveform of a padded batch; digital silence says nothing."""
@@ -89,6 +124,14 @@ class Recognizer:
                 yield self.transcribe(path)
             except AsrError as error:
                 yield Transcript(str(path), "", 0.0, error)
+
+    @property
+    def _frame_samples(self) -> int:
+        return self.checkpoint.features.config.hop_samples * self.checkpoint.model.config.subsampling
+
+    def _piece(self, samples: Tensor) -> Tensor:
+        log_probabilities, _ = self.log_probabilities(samples[None], torch.tensor([len(samples)]))
+        return log_probabilities[0].cpu()
 
     def _checked(self, audio: Waveform | Tensor, sample_rate_hz: int | None) -> Waveform:
         if sample_rate_hz is None:

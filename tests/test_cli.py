@@ -25,7 +25,7 @@ from asr.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 TONES = str(ROOT / "tests" / "tones")
-COMMANDS = ("recipes", "run", "data-prep", "check", "train", "decode", "score", "plot", "transcribe")
+COMMANDS = ("recipes", "run", "data-prep", "check", "train", "decode", "score", "plot", "transcribe", "align")
 
 
 def plain(text: str) -> str:
@@ -67,6 +67,7 @@ MORE = ("--device", "--init-from", "--noise")
         (["score", "--help"], (*STAGE, "RESULTS.md")),
         (["plot", "--help"], ("EXP", "--out", "WER on dev")),
         (["transcribe", "--help"], ("AUDIO", "--model", "--device", "any format")),
+        (["align", "--help"], ("AUDIO", "TEXT|FILE", "--model", "--device", "start and end in seconds")),
     ],
 )
 def test_help(arguments, words, capsys, monkeypatch):
@@ -112,6 +113,7 @@ def test_no_arguments_show_the_help(capsys):
         (["train", "fsdd", "numbers"], "unexpected extra argument"),
         (["run", "fsdd", "--exp"], "requires an argument"),
         (["transcribe"], "Missing argument 'AUDIO"),
+        (["align", "a.wav"], "Missing argument 'TEXT|FILE"),
     ],
 )
 def test_a_command_line_that_is_wrong(arguments, message, capsys, monkeypatch):

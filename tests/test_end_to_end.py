@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import status_of
 
@@ -44,6 +46,11 @@ def recordings(exp) -> list[Path]:
 @pytest.fixture(scope="module")
 def heard(exp) -> dict[str, str]:
     return {line["id"]: line["text"] for line in read_json_lines(exp / "decode" / "test.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def said(exp) -> dict[str, str]:
+    return {utterance.id: utterance.text for utterance in read_manifest(exp / "data" / "test.jsonl")}
 
 
 def transcribe(exp, *recordings):
@@ -99,6 +106,79 @@ def test_a_model_folder_can_be_moved(exp, recordings, heard, tmp_path, capsys):
     elsewhere = shutil.move(tmp_path / "experiment" / "model", tmp_path / "elsewhere")
     assert status_of("transcribe", recordings[0], "--model", elsewhere) == 0
     assert capsys.readouterr().out == f"{heard[recordings[0].stem]}\n"
+
+
+LETTER_S = 0.12
+"""How long a letter sounds, or the pause that is a space."""
+
+
+def align(exp, recording, text):
+    return status_of("align", recording, text, "--model", exp / "model", "--device", "cpu")
+
+
+def times_of(out: str) -> list[tuple[str, float, float, float]]:
+    """The words that `asr align` printed: text, start, end, confidence."""
+    rows = [line.split("\t") for line in out.splitlines()]
+    return [(word, float(start), float(end), float(confidence)) for start, end, confidence, word in rows]
+
+
+def test_words_are_found_where_they_sound(exp, recordings, said, capsys):
+    off_s = []
+    for path in recordings:
+        assert align(exp, path, said[path.stem]) == 0
+        out, err = capsys.readouterr()
+        found = times_of(out)
+        assert [word for word, *_ in found] == said[path.stem].split()
+        assert re.fullmatch(r"fit [01]\.\d\d\n", err)
+        ends = [0.0]
+        for word, start_s, end_s, confidence in found:
+            true_start_s = ends[-1] + LETTER_S * (len(ends) > 1)
+            ends.append(true_start_s + LETTER_S * len(word))
+            assert start_s <= end_s
+            assert 0 <= confidence <= 1
+            off_s += [abs(start_s - true_start_s), abs(end_s - ends[-1])]
+    assert max(off_s) < LETTER_S
+    assert sum(off_s) / len(off_s) < LETTER_S / 2
+
+
+def test_the_text_may_come_from_a_file_and_have_punctuation(exp, recordings, said, tmp_path, capsys):
+    path, text = recordings[0], said[recordings[0].stem]
+    assert align(exp, path, text) == 0
+    expected = capsys.readouterr()
+    (tmp_path / "said.txt").write_text(f"\ufeff\u201c{text.upper()}!\u201d\n", encoding="utf-8")
+    assert align(exp, path, tmp_path / "said.txt") == 0
+    assert capsys.readouterr() == expected
+
+
+def test_a_text_that_is_not_what_was_said_is_aligned_with_a_warning(exp, recordings, said, capsys):
+    path = next(path for path in recordings if len(said[path.stem]) > 4)
+    other = said[path.stem].translate(str.maketrans("abc", "bca"))
+    assert align(exp, path, other) == 0
+    out, err = capsys.readouterr()
+    assert [word for word, *_ in times_of(out)] == other.split()
+    fit, warning = err.splitlines()
+    assert float(fit.removeprefix("fit ")) < 0.1
+    assert warning == f"warning: the text does not seem to fit {path}: its times mean little"
+
+
+def test_a_long_recording_is_aligned(exp, recordings, said, tmp_path, capsys):
+    parts = [soundfile.read(path)[0] for path in recordings]
+    pause = np.zeros(960)
+    times = 1 + int(150 * 8000 / sum(len(part) + 960 for part in parts))
+    joined = np.concatenate([piece for part in parts * times for piece in (part, pause)])
+    soundfile.write(tmp_path / "long.wav", joined, 8000)
+    text = " ".join([said[path.stem] for path in recordings] * times)
+    assert align(exp, tmp_path / "long.wav", text) == 0
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    found = times_of(out)
+    assert [word for word, *_ in found] == text.split()
+    begin_s, words = 0.0, iter(found)
+    for path, part in zip(recordings * times, parts * times, strict=True):
+        of_part = [next(words) for _ in said[path.stem].split()]
+        end_s = begin_s + len(part) / 8000
+        assert begin_s - LETTER_S < of_part[0][1] <= of_part[-1][2] < end_s + LETTER_S
+        begin_s = end_s + LETTER_S
 
 
 def rows(page: Path) -> dict[str, str]:

@@ -5,14 +5,14 @@ import torch
 from conftest import odd_sounds, tone, write_tone
 
 import asr
-from asr.checkpoint import create, save_model
+from asr.checkpoint import Checkpoint, create, save_model
 from asr.config import to_table
 from asr.dataset import SpeechDataset, load, plan
 from asr.errors import AsrError, AudioError, ModelError
-from asr.features import FeatureConfig
+from asr.features import FeatureConfig, LogMel
 from asr.manifest import Utterance
-from asr.model import ModelConfig
-from asr.recognizer import find_model
+from asr.model import CTCModel, ModelConfig
+from asr.recognizer import Recognizer, find_model
 from asr.text import Vocabulary
 
 
@@ -132,6 +132,41 @@ def test_which_model_is_used(folder, tmp_path, monkeypatch):
         find_model()
     monkeypatch.setenv("ASR_MODEL", str(folder))
     assert find_model() == folder
+
+
+def whole(recognizer, samples):
+    matrix, frames = recognizer.log_probabilities(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
+    assert frames.tolist() == [matrix.shape[1]]
+    return matrix[0]
+
+
+def test_a_short_recording_is_one_piece(recognizer, sweep):
+    assert recognizer.frame_s == 0.02
+    assert torch.equal(recognizer.matrix(sweep), whole(recognizer, sweep))
+    assert torch.equal(recognizer.matrix(torch.from_numpy(sweep)), whole(recognizer, sweep))
+
+
+@pytest.mark.parametrize("samples", [*range(31680, 32001, 64), 24000, 27361, 11200, 11201, 9600, 1])
+def test_pieces_have_the_frames_of_the_whole(recognizer, sweep, samples):
+    cut = recognizer.matrix(sweep[:samples], chunk_s=0.5, context_s=0.1)
+    assert cut.shape == whole(recognizer, sweep[:samples]).shape
+
+
+@pytest.fixture(scope="module")
+def forgetful(recognizer):
+    """The model without its LSTMs, its features the same in every piece: what it says depends on a few frames only."""
+    features = LogMel(FeatureConfig(16000, 20))
+    features.forward = lambda waveforms, lengths: features.log_mel(waveforms, lengths)
+    model = CTCModel(20, 9, ModelConfig(channels=2, layers=2, hidden=16, subsampling=2))
+    model.layers = torch.nn.ModuleList()
+    return Recognizer(Checkpoint(features, model, recognizer.checkpoint.vocabulary, {}), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("samples", [32000, 31999, 24321, 12000])
+def test_each_frame_of_a_piece_is_where_it_is_in_the_whole(forgetful, samples):
+    noise = np.random.default_rng(3).standard_normal(samples).astype(np.float32) / 10
+    cut = forgetful.matrix(noise, chunk_s=0.5, context_s=0.1)
+    torch.testing.assert_close(cut, whole(forgetful, noise), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
