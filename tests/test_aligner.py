@@ -56,7 +56,7 @@ def test_punctuation_of_the_alphabet_stays():
         (" \n", r"no words to align in the text ' \\n'"),
         ("?!...", r"no words to align in the text '\?!...'"),
         ("cab 7 dab", "characters of the text are outside the alphabet: '7' 'd'"),
-        ("שלום", "characters of the text are outside the alphabet: 'ו' 'ל' 'ם' 'ש'"),
+        ("日本", "characters of the text are outside the alphabet: '日' '本'"),
     ],
 )
 def test_what_cannot_be_aligned(text, message, model, audio, capsys):
