@@ -1,4 +1,4 @@
-"""The model folder: plain files that hold all it takes to transcribe.
+"""The model folder: plain files that hold all it takes to put a model to use, be it of speech or of language.
 
 `config.json` (settings in force, code version), `vocabulary.json`, `weights.safetensors`, `README.md` (model card).
 """
@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr import __version__
 from asr.config import Table, build, to_table
@@ -24,10 +24,46 @@ from asr.text import Vocabulary
 
 FILES = ("config.json", "vocabulary.json", "weights.safetensors")
 
+KINDS = {"speech recognition model": ("features", "model"), "language model": ("language_model",)}
+"""The kinds of models, and the sections of `config.json` that each is rebuilt from."""
+
+
+class Tokens(Protocol):
+    """A vocabulary of any kind."""
+
+    @property
+    def tokens(self) -> tuple[str, ...]: ...
+
+    def save(self, path: Path) -> None: ...
+
+
+class Stored(Protocol):
+    """A model of any kind with what belongs to it, as it goes into a model folder."""
+
+    kind: ClassVar[str]
+    """One of `KINDS`."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def vocabulary(self) -> Tokens: ...
+
+    @property
+    def config(self) -> Table: ...
+
+    def weights(self) -> dict[str, Tensor]: ...
+
+    @staticmethod
+    def load(folder: Path) -> Any:
+        """The model of this kind in a folder, on the CPU."""
+
 
 @dataclass
 class Checkpoint:
-    """A model with what belongs to it, in memory."""
+    """A speech recognition model with what belongs to it, in memory."""
+
+    kind: ClassVar[str] = "speech recognition model"
 
     features: LogMel
     model: CTCModel
@@ -39,6 +75,10 @@ class Checkpoint:
         parts = {"features": self.features, "model": self.model}
         return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
 
+    @staticmethod
+    def load(folder: Path) -> "Checkpoint":
+        return load_model(folder)
+
 
 def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, config: Table) -> Checkpoint:
     """A model with random weights, from torch's generator as it stands."""
@@ -46,9 +86,7 @@ def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, 
     return Checkpoint(LogMel(features), network, vocabulary, {"asr_version": __version__, **config})
 
 
-def save_model(
-    checkpoint: Checkpoint, folder: Path, card: str, prove: Callable[[Checkpoint], None] = lambda _: None
-) -> None:
+def save_model(checkpoint: Stored, folder: Path, card: str, prove: Callable[[Any], None] = lambda _: None) -> None:
     """Writes the model folder: first beside it, read again and proved; then it takes the old one's place file by file.
 
     Args:
@@ -68,8 +106,8 @@ def save_model(
         stream.write(card)
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights().items()}
     with writing(beside / "weights.safetensors", "wb") as stream:
-        stream.write(save(weights, metadata={"belongs_to": _owner(checkpoint.config, checkpoint.vocabulary)}))
-    prove(load_model(beside))
+        stream.write(save(weights, metadata={"belongs_to": _owner(checkpoint)}))
+    prove(checkpoint.load(beside))
     make_folder(folder)
     for name in ("README.md", *FILES):
         (beside / name).replace(folder / name)
@@ -138,21 +176,39 @@ def load_model(folder: Path) -> Checkpoint:
         ModelError: A file is missing, cut off, a pickle, or belongs to other settings; names it.
         ConfigError: `config.json` has settings that this version does not know.
     """
-    require_model(folder)
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or not {"features", "model"} <= config.keys():
-        raise ModelError(f"{folder / 'config.json'}: not a model's settings: 'features' and 'model' must be there")
-    source = str(folder / "config.json")
+    config, source = read_config(folder, Checkpoint.kind), str(folder / "config.json")
     features = build(FeatureConfig, config["features"], f"{source}: features")
     model = build(ModelConfig, config["model"], f"{source}: model")
     vocabulary = Vocabulary.load(folder / "vocabulary.json")
     checkpoint = create(features, model, vocabulary, config)
-    _fill(checkpoint, folder / "weights.safetensors")
-    checkpoint.model.eval()
+    fill(checkpoint, folder / "weights.safetensors")
     return checkpoint
 
 
-def _fill(checkpoint: Checkpoint, path: Path) -> None:
+def read_config(folder: Path, kind: str) -> Table:
+    """The settings in a model folder.
+
+    Raises:
+        ModelError: A file is missing, or it is a model of another kind.
+    """
+    require_model(folder)
+    config = read_json(folder / "config.json")
+    keys = config.keys() if isinstance(config, dict) else set()
+    if not keys >= set(KINDS[kind]):
+        if others := [name for name, sections in KINDS.items() if keys >= set(sections)]:
+            raise ModelError(f"{folder}: a {others[0]}, where a {kind} is needed")
+        sections = " and ".join(map(repr, KINDS[kind]))
+        raise ModelError(f"{folder / 'config.json'}: not a model's settings: {sections} must be there")
+    table: Table = config
+    return table
+
+
+def fill(checkpoint: Stored, path: Path) -> None:
+    """Gives a model the weights in a file, and makes it ready for use.
+
+    Raises:
+        ModelError: The file is cut off, a pickle, or belongs to other settings; names it.
+    """
     with path.open("rb") as stream:
         start = stream.read(2)
     if start == b"PK" or start[:1] == b"\x80":
@@ -162,7 +218,7 @@ def _fill(checkpoint: Checkpoint, path: Path) -> None:
         owner = _metadata(path).get("belongs_to")
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: cut off or not a safetensors file ({error})") from error
-    if owner is not None and owner != _owner(checkpoint.config, checkpoint.vocabulary):
+    if owner is not None and owner != _owner(checkpoint):
         raise ModelError(f"{path}: these weights belong to another config.json or vocabulary.json")
     expected = checkpoint.weights()
     if unlike := sorted(
@@ -174,6 +230,7 @@ def _fill(checkpoint: Checkpoint, path: Path) -> None:
     with torch.no_grad():
         for name, value in expected.items():
             value.copy_(weights[name])
+    checkpoint.model.eval()
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -183,8 +240,9 @@ def _metadata(path: Path) -> dict[str, str]:
         return stream.metadata() or {}
 
 
-def _owner(config: Table, vocabulary: Vocabulary) -> str:
-    return digest_of([config["features"], config["model"], vocabulary.tokens])
+def _owner(checkpoint: Stored) -> str:
+    sections = (checkpoint.config[name] for name in KINDS[checkpoint.kind])
+    return digest_of([*sections, checkpoint.vocabulary.tokens])
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

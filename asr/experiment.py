@@ -41,9 +41,10 @@ from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
 from asr.records import Records
 from asr.report import commit, draw_training, listing, model_card, results_page, score_split, summary, wer_with_interval
+from asr.speech import CONVENIENCES, SpeechTask
 from asr.state import Progress
 from asr.text import Vocabulary, vocabulary_of
-from asr.training import CONVENIENCES, Trainer
+from asr.training import Trainer
 
 STAGES = ("data-prep", "train", "decode", "score")
 """In their order; each is a method of `Experiment`."""
@@ -210,7 +211,7 @@ class Experiment:
     def _train(self) -> list[Path]:
         config, trainer = self.recipe.config, self._trainer()
         facts = {
-            **self._origin(trainer.train),
+            **self._origin(self.records.utterances(*config.splits.train)),
             "Parameters": f"{parameter_count(trainer.checkpoint.model) / 1e6:.2f} M",
             "Hardware": self._hardware,
         }
@@ -239,7 +240,8 @@ class Experiment:
         noise = read_noise(self.noise, rate) if self.noise else []
         augmentation = Augmentation(config.augmentation, rate, noise)
         device = choose(self.device)
-        return Trainer(checkpoint, train, dev, config.training, config.optimizer, augmentation, device, self.processes)
+        task = SpeechTask(checkpoint, train, dev, config.training, augmentation, device, self.processes)
+        return Trainer(task, config.training, config.optimizer)
 
     # decode
 

@@ -16,8 +16,8 @@ from asr.features import FeatureConfig
 from asr.manifest import Utterance
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
+from asr.speech import TrainingConfig
 from asr.text import TextConfig
-from asr.training import TrainingConfig
 
 
 @settings

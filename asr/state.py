@@ -1,17 +1,18 @@
 """The state of a run: all it needs to go on, in one file that is whole or not there."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from asr.checkpoint import Checkpoint
+from asr.checkpoint import Stored
 from asr.errors import AsrError
 from asr.files import writing
-from asr.learner import Tally
 from asr.optimizer import Optimizer
+from asr.task import Tally
 
 
 @dataclass
@@ -23,16 +24,33 @@ class Progress:
     """Updates made of this epoch."""
     best_wer: float = math.inf
     best_cer: float = math.inf
+    best_perplexity: float = math.inf
+    """Of a language model, which has no error rates."""
     best_epoch: int = 0
     skipped_in_a_row: int = 0
     silent_epochs: int = 0
-    """The last so many epochs heard nothing at all in dev."""
+    """The last so many epochs in which nothing came out of the model on dev."""
     tally: Tally = field(default_factory=Tally)
     """Of this epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    def improves(self, epoch: int, figures: Mapping[str, float]) -> bool:
+        """Whether these figures on dev are the best so far, which are then noted as such.
 
-def write_state(path: Path, run_key: str, checkpoint: Checkpoint, optimizer: Optimizer, progress: Progress) -> None:
+        Args:
+            epoch: From 1.
+            figures: By the name that follows `best_`; the less, the better, the first first.
+        """
+        best = [getattr(self, f"best_{name}") for name in figures]
+        if not list(figures.values()) < best:
+            return False
+        for name, value in figures.items():
+            setattr(self, f"best_{name}", value)
+        self.best_epoch = epoch
+        return True
+
+
+def write_state(path: Path, run_key: str, checkpoint: Stored, optimizer: Optimizer, progress: Progress) -> None:
     """Writes a run's state, and reads it back before it takes the old one's place.
 
     Args:
@@ -58,7 +76,7 @@ def write_state(path: Path, run_key: str, checkpoint: Checkpoint, optimizer: Opt
             raise AsrError(f"{path}: what the disk gives back is not what was written; the state before it is kept")
 
 
-def read_state(path: Path, run_key: str, checkpoint: Checkpoint, optimizer: Optimizer) -> Progress | None:
+def read_state(path: Path, run_key: str, checkpoint: Stored, optimizer: Optimizer) -> Progress | None:
     """Takes up a saved run, and tells how far it is; None when there is none with this key.
 
     Raises:

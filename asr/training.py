@@ -1,4 +1,4 @@
-"""Training: epoch after epoch, the best model by WER on dev, exact to go on with after any kind of end.
+"""Training: epoch after epoch, the best model by how it does on dev, exact to go on with after any kind of end.
 
 What a run needs to go on lies in one file, written whole or not at all. The steps between two writings are taken again
 after a kill, and come out the same: see `asr.learner`.
@@ -6,39 +6,30 @@ after a kill, and come out the same: see `asr.learner`.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 
 from asr import preflight
-from asr.augment import Augmentation
-from asr.checkpoint import Checkpoint, save_model, set_aside
+from asr.checkpoint import save_model, set_aside
 from asr.config import settings
 from asr.dashboard import Dashboard
-from asr.dataset import Batch, Draw, SpeechDataset, load, plan
 from asr.device import keep_freed_memory, peak_memory_bytes, return_freed_memory
-from asr.distributed import Processes, stop_requests
-from asr.errors import AsrError, Interrupted, ModelError
+from asr.distributed import stop_requests
+from asr.errors import AsrError, Interrupted
 from asr.events import Events
-from asr.features import length_mask
 from asr.files import write_json_lines
-from asr.learner import Learner, Precision, Tally
-from asr.manifest import Utterance, hours
-from asr.metrics import Errors, score, total
+from asr.learner import Learner, Precision
 from asr.model import parameter_count
 from asr.optimizer import OptimizerConfig, learning_rate
 from asr.progress import say
-from asr.recognizer import Recognizer
 from asr.state import Progress, read_state, write_state
-
-CONVENIENCES = ("workers", "keep_hours", "save_every_s")
-"""The settings that the weights do not depend on: a broken-off run may go on with others."""
+from asr.task import Batch, Draw, Score, Tally, Task
 
 MOST_SKIPPED = 20
 """Updates in a row with a loss or gradient that is not finite before the run gives up."""
@@ -50,54 +41,34 @@ TIDY_EVERY_S = 8.0
 """Seconds between two looks at the memory; what is given back has to be paid for in page faults."""
 
 SILENT_EPOCHS = 3
-"""Epochs in a row in which every hypothesis is empty before the usual causes are named."""
+"""Epochs in a row in which nothing comes out of the model before the usual causes are named."""
 
 
 @settings
-class TrainingConfig:
+class RunConfig:
+    """What every training is told; a task adds what it needs itself."""
+
     epochs: Annotated[int, Gt(0)] = 30
     patience: Annotated[int, Ge(0)] = 0
-    """Epochs without a better WER on dev after which training ends; 0 means it never ends early."""
-    batch_s: Annotated[float, Gt(0)] = 120.0
-    """Seconds of audio in a batch, padding included; shared out where several processes train together."""
+    """Epochs without a better figure on dev after which training ends; 0 means it never ends early."""
     precision: Precision = "auto"
-    """`auto` is bfloat16 where the device computes in it (never the CTC loss), else float32."""
+    """`auto` is bfloat16 where the device computes in it (never the loss), else float32."""
     seed: int = 1
-    workers: Annotated[int, Ge(0)] = 0
-    """Processes that read recordings; 0 reads in the training process."""
-    keep_hours: Annotated[float, Ge(0)] = 20.0
-    """Training data up to this much is read once and kept in memory (115 MB an hour at 16 kHz)."""
     save_every_s: Annotated[float, Ge(0)] = 300.0
     """Seconds between two writings of the state that a killed run goes on from; each epoch's end writes it too."""
 
 
 @dataclass
 class Trainer:
-    """One run: a learner, its data, and the state that goes to disk."""
+    """One run: a learner at its task, and the state that goes to disk."""
 
-    checkpoint: Checkpoint
-    train: Sequence[Utterance]
-    dev: Sequence[Utterance]
-    config: TrainingConfig
+    task: Task
+    config: RunConfig
     optimizer_config: OptimizerConfig
-    augmentation: Augmentation
-    device: torch.device
-    processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
-        rate = self.checkpoint.features.config.sample_rate_hz
-        self.train_set = SpeechDataset(self.train, self.checkpoint.vocabulary, rate)
-        self.dev_set = SpeechDataset(self.dev, self.checkpoint.vocabulary, rate)
-        self.recognizer = Recognizer(self.checkpoint, self.device)
-        self.learner = Learner(
-            self.checkpoint,
-            self.augmentation,
-            self.optimizer_config,
-            self.config.precision,
-            self.config.seed,
-            self.device,
-            self.processes,
-        )
+        self.checkpoint, self.device, self.processes = self.task.checkpoint, self.task.device, self.task.processes
+        self.learner = Learner(self.task, self.optimizer_config, self.config.precision, self.config.seed)
         self.progress = Progress()
         self.events: Events | None = None
         self.saved_at = time.monotonic()
@@ -109,7 +80,7 @@ class Trainer:
 
         Args:
             state: The file that a broken-off run goes on from; `history.jsonl` is written beside it.
-            model_folder: Gets the best model so far, by WER on dev, then CER.
+            model_folder: Gets the best model so far, by the task's figures on dev.
             run_key: What makes this run this run; a state with another key is not used.
             card: The model card for the best model so far.
 
@@ -122,12 +93,10 @@ class Trainer:
         resumed = self.load_state(state, run_key)
         for finding in self.check(state.parent):
             say(f"check: {finding}")
-        self.train_set.keep(self.config.keep_hours)
-        self.dev_set.keep(self.config.keep_hours)
+        self.task.begin(resumed)
         if not resumed:
             if self.processes.first:
                 set_aside(model_folder)
-            self._fit_normalisation()
             self.save_state(state, run_key)  # from here on there is a run to go on with
         say(self._opening(resumed))
         with ExitStack() as stack:
@@ -158,48 +127,22 @@ class Trainer:
         Raises:
             AsrError: Training cannot begin; says why, and which setting helps.
         """
-        vocabulary, features = self.checkpoint.vocabulary, self.checkpoint.features.config
         weights_bytes = 4 * parameter_count(self.checkpoint.model)
         copies = 3 + bool(self.optimizer_config.average_decay)  # the weights, AdamW's two moments, the average
-        speeds, subsampling = self.augmentation.config.speeds, self.checkpoint.model.config.subsampling
         yield preflight.environment(self.device)
         yield preflight.disk(folder, (2 * copies + 3) * weights_bytes)  # a state beside the old one, three models
-        yield preflight.manifests({"train": self.train, "dev": self.dev})
-        yield preflight.alphabet(vocabulary, self.train)
-        yield preflight.ctc(self.train, vocabulary, features, subsampling, speeds)
-        yield self._try_longest_batch(later_bytes=copies * weights_bytes)
+        yield from self.task.check()
+        memory = self.processes.with_all(lambda: self.task.try_longest(self.learner.rehearse, copies * weights_bytes))
+        self.expected_bytes = memory.training_bytes
+        yield memory.finding
 
     def _opening(self, resumed: bool) -> str:
         millions = parameter_count(self.checkpoint.model) / 1e6
-        data = f"{hours(self.train):.2f} h of speech, {self.config.epochs} epochs"
+        data = f"{self.task.amount()}, {self.config.epochs} epochs"
         together = f", {self.processes.count} processes" if self.processes.count > 1 else ""
         where = f", going on in epoch {self.progress.epoch + 1}" if resumed else ""
         name = str(self.learner.dtype).removeprefix("torch.")
         return f"train: {millions:.2f} M parameters, {data}, on {self.device.type} in {name}{together}{where}"
-
-    def _try_longest_batch(self, later_bytes: int) -> preflight.Finding:
-        slowest = (min(self.augmentation.config.speeds),)
-        batches = plan(self.train, self.config.batch_s, slowest, self.config.seed)
-        draws = max(batches, key=lambda draws: len(draws) * max(self.train_set.seconds(draw) for draw in draws))
-        draws = list(self.processes.share(draws)) or draws[:1]
-        batch = next(load(self.train_set, [draws]))
-        trial = preflight.Trial(batch, max(map(self.train_set.seconds, draws)), self.config.batch_s, self.device)
-        for data_set in (self.train_set, self.dev_set):
-            later_bytes += data_set.bytes_to_keep(self.config.keep_hours)
-        memory = self.processes.with_all(
-            lambda: trial.run(lambda part: self.learner.rehearse(part, draws[: len(part.ids)]), later_bytes)
-        )
-        self.expected_bytes = memory.training_bytes
-        return memory.finding
-
-    def _fit_normalisation(self) -> None:
-        features = self.checkpoint.features
-        if features.config.normalisation == "level" and not features.fitted:
-            sample = plan(self.train, self.config.batch_s, seed=self.config.seed, epoch=1)[:10]
-            batches = [batch.to(self.device) for batch in load(self.train_set, sample)]
-            parts = [features.log_mel(batch.waveforms, batch.waveform_lengths) for batch in batches]
-            inside = torch.cat([frames[length_mask(lengths, frames.shape[1])] for frames, lengths in parts])
-            features.fit(inside)
 
     @property
     def _updates(self) -> int:
@@ -209,20 +152,18 @@ class Trainer:
     def _is_over(self) -> bool:
         progress, patience = self.progress, self.config.patience
         if patience and progress.epoch - progress.best_epoch >= patience:
-            say(f"train: no better WER on dev for {patience} epochs: done early")
+            say(f"train: no better {self.task.goal} on dev for {patience} epochs: done early")
             return True
         return progress.epoch >= self.config.epochs
 
     def _train_epoch(self, stop_requested: Callable[[], bool], save: Callable[[], None]) -> bool:
         """Makes the updates of the epoch that are left; False when a stop was asked for."""
         progress, together = self.progress, self.optimizer_config.accumulate
-        speeds = self.augmentation.config.speeds
-        batches = plan(self.train, self.config.batch_s, speeds, self.config.seed, progress.epoch)
+        batches = self.task.plan(progress.epoch)
         groups = [batches[start : start + together] for start in range(0, len(batches), together)]
         ours = [list(self.processes.share(draws)) for draws in batches[progress.step * together :]]
-        # a process without a share of its own goes through the motions with the first utterance
-        loaded = load(self.train_set, [draws or [(0, 1.0)] for draws in ours], self.config.workers)
-        parts = zip(ours, loaded, strict=True)
+        # a process without a share of its own goes through the motions with something else
+        parts = zip(ours, self.task.load([draws or [self.task.idle] for draws in ours]), strict=True)
         for group in groups[progress.step :]:
             tally = self._take_step(group, islice(parts, len(group)), len(groups))
             stop = self._agree(tally, stop_requested())
@@ -240,14 +181,13 @@ class Trainer:
     def _take_step(self, group: list[list[Draw]], parts: Iterator[tuple[list[Draw], Batch]], steps: int) -> Tally:
         """One update of the weights by the batches of a group, of which this process has its own parts."""
         progress, began, waiting_s = self.progress, time.monotonic(), 0.0
-        tokens = sum(len(self.train_set.tokens[place]) for draws in group for place, _ in draws)
+        tokens = sum(self.task.tokens(draw) for draws in group for draw in draws)
         for number in range(len(group)):
             asked = time.monotonic()
             draws, batch = next(parts)
             waiting_s += time.monotonic() - asked
             place, last = progress.step * self.optimizer_config.accumulate + number, number + 1 == len(group)
-            longest_s = batch.waveforms.shape[1] / self.train_set.sample_rate_hz
-            with preflight.memory_trouble(batch, longest_s, self.config.batch_s, f"in epoch {progress.epoch + 1}"):
+            with self.task.memory_trouble(batch, f"in epoch {progress.epoch + 1}"):
                 self.learner.add(batch, draws, tokens, progress.epoch, place, last)
         tally = self.learner.update((progress.epoch + progress.step / steps) / self.config.epochs)
         tally.waiting_s, tally.seconds = waiting_s, time.monotonic() - began
@@ -298,44 +238,34 @@ class Trainer:
         """Scores dev, keeps the model if it is the best so far, notes all in the history and begins the next epoch."""
         progress, began = self.progress, time.monotonic()
         with self.learner.optimizer.averaged():
-            errors, silent = self.evaluate()
+            score = self.task.evaluate(progress.tally)
             epoch = progress.epoch + 1
             record = {
                 "epoch": epoch,
                 "steps": progress.step,
                 "learning_rate": learning_rate(epoch / self.config.epochs, self.optimizer_config),
                 **progress.tally.figures(),
-                "dev_wer": round(errors.wer, 5),
-                "dev_cer": round(errors.cer, 5),
+                **{f"dev_{name}": round(value, 5) for name, value in score.figures.items()},
                 "dev_seconds": round(time.monotonic() - began, 1),
                 "memory_gb": round(max(self.processes.gather(peak_memory_bytes(self.device))) / 1e9, 3),
             }
             progress.history.append(record)
-            if (errors.wer, errors.cer) < (progress.best_wer, progress.best_cer):
-                progress.best_wer, progress.best_cer, progress.best_epoch = errors.wer, errors.cer, epoch
-                if self.processes.first:
-                    save_model(self.checkpoint, model_folder, card(progress), self._prove)
+            if progress.improves(epoch, score.figures) and self.processes.first:
+                save_model(self.checkpoint, model_folder, card(progress), self.task.prove)
         self.dashboard.epoch(record)
         if self.events:
             self.events.epoch(record)
-        progress.silent_epochs = progress.silent_epochs + 1 if silent else 0
-        if progress.silent_epochs == SILENT_EPOCHS:
-            say(_silence(record["blank_share"], self.config, self.optimizer_config))
+        self._advise(score)
         progress.epoch, progress.step, progress.tally = epoch, 0, Tally()
 
-    def evaluate(self) -> tuple[Errors, bool]:
-        """The errors of greedy decoding on dev, and whether every hypothesis is empty."""
-        batches = self.processes.share(plan(self.dev, self.config.batch_s))
-        heard = dict(self.recognizer.decode(load(self.dev_set, batches, self.config.workers)))
-        hypotheses = {name: text for part in self.processes.gather(heard) for name, text in part.items()}
-        errors = total(score({u.id: u.text for u in self.dev}, hypotheses).values())
-        return errors, not any(hypotheses.values())
-
-    def _prove(self, saved: Checkpoint) -> None:
-        """Raises unless a model that was read back hears in the first batch of dev what the one in memory hears."""
-        (batch,) = load(self.dev_set, plan(self.dev, self.config.batch_s)[:1])
-        if list(Recognizer(saved, self.device).decode([batch])) != list(self.recognizer.decode([batch])):
-            raise ModelError("what was saved decodes differently from what was trained; the last good model is kept")
+    def _advise(self, score: Score) -> None:
+        self.progress.silent_epochs = self.progress.silent_epochs + 1 if score.advice else 0
+        if self.progress.silent_epochs == SILENT_EPOCHS:
+            rate, warmup = self.optimizer_config.learning_rate, self.optimizer_config.warmup_share
+            say(
+                f"advice: for {SILENT_EPOCHS} epochs {score.advice}; a learning rate too high or a warm-up too short "
+                f"(optimizer.learning_rate = {rate:g}, optimizer.warmup_share = {warmup:g})"
+            )
 
     def save_state(self, path: Path, run_key: str) -> None:
         """Writes all that the run needs to go on; the first process does it for all."""
@@ -348,13 +278,3 @@ class Trainer:
         progress = read_state(path, run_key, self.checkpoint, self.learner.optimizer)
         self.progress = progress or self.progress
         return all(self.processes.gather(progress is not None))
-
-
-def _silence(blank_share: float, config: TrainingConfig, optimizer: OptimizerConfig) -> str:
-    return (
-        f"advice: for {SILENT_EPOCHS} epochs nothing at all has been heard in dev, and {blank_share:.0%} of the frames "
-        "are blank. The usual causes: a learning rate too high or a warm-up too short "
-        f"(optimizer.learning_rate = {optimizer.learning_rate:g}, "
-        f"optimizer.warmup_share = {optimizer.warmup_share:g}); too few updates an epoch (training.batch_s = "
-        f"{config.batch_s:g}); transcripts that are not what is said"
-    )

@@ -33,16 +33,16 @@ from asr.augment import Augmentation, AugmentationConfig, chances
 from asr.checkpoint import create
 from asr.config import to_table
 from asr.dashboard import Dashboard
-from asr.dataset import Draw, load, plan
+from asr.dataset import Draw, load
 from asr.device import choose, describe, keep_freed_memory
 from asr.features import FeatureConfig
-from asr.learner import ctc
 from asr.lstm import BidirectionalLSTM
 from asr.manifest import Utterance, read_manifest
 from asr.model import CTCModel, ModelConfig, parameter_count
 from asr.optimizer import Optimizer, OptimizerConfig
+from asr.speech import SpeechTask, TrainingConfig, ctc
 from asr.text import Vocabulary
-from asr.training import Trainer, TrainingConfig
+from asr.training import Trainer
 
 AUGMENTATION = AugmentationConfig(
     speeds=(0.9, 1.0, 1.1),
@@ -131,7 +131,7 @@ def turns(options: argparse.Namespace) -> dict:
     """Loop, bound and packed on the same batches, in turn."""
     trainer, device = make_trainer(options), choose(options.device)
     bare = Bare(trainer)
-    batches = plan(trainer.train, trainer.config.batch_s, AUGMENTATION.speeds, trainer.config.seed, 1)
+    batches = trainer.task.plan(1)
     times: dict[str, list[float]] = {"loop": [], "bound": [], "packed": []}
     began = now(device)
 
@@ -148,7 +148,7 @@ def turns(options: argparse.Namespace) -> dict:
         return len(times["loop"]) == options.steps + 2
 
     trainer._train_epoch(between, lambda: None)
-    audio_s = [sum(map(trainer.train_set.seconds, draws)) for draws in batches[: len(times["loop"])]]
+    audio_s = [sum(map(trainer.task.train_set.seconds, draws)) for draws in batches[: len(times["loop"])]]
     ratios = [bound / loop for bound, loop in zip(times["bound"][2:], times["loop"][2:], strict=True)]
     packed = [slow / quick for slow, quick in zip(times["packed"], times["loop"][: len(times["packed"])], strict=True)]
     return {
@@ -175,8 +175,8 @@ def loop(options: argparse.Namespace) -> dict:
 
     trainer._train_epoch(mark, lambda: None)
     (began, faults_before), (ended, faults_after) = marks[1], marks[-1]
-    batches = plan(trainer.train, trainer.config.batch_s, AUGMENTATION.speeds, trainer.config.seed, 1)
-    audio_s = sum(trainer.train_set.seconds(draw) for draws in batches[2 : len(marks)] for draw in draws)
+    batches = trainer.task.plan(1)
+    audio_s = sum(trainer.task.train_set.seconds(draw) for draws in batches[2 : len(marks)] for draw in draws)
     faults = (faults_after - faults_before) / (len(marks) - 2)
     return {"audio_s": audio_s, "loop_s": ended - began, "page_faults_a_step": faults}
 
@@ -184,8 +184,8 @@ def loop(options: argparse.Namespace) -> dict:
 def memory(options: argparse.Namespace) -> dict:
     """A whole training of three short epochs."""
     trainer = make_trainer(options, epochs=3, epoch=0)
-    trainer.train = trainer.train_set.utterances = trainer.train_set.utterances[: 12 * options.steps]
-    trainer.train_set.keep = trainer.dev_set.keep = lambda _: None  # they are there
+    trainer.task.train = trainer.task.train_set.utterances = trainer.task.train_set.utterances[: 12 * options.steps]
+    trainer.task.train_set.keep = trainer.task.dev_set.keep = lambda _: None  # they are there
     foretold: list[float] = []
     check = trainer.check
 
@@ -218,12 +218,13 @@ def make_trainer(options: argparse.Namespace, epochs: int = 2, epoch: int = 1) -
     optimizer = OptimizerConfig(average_decay=0.999)
     augmentation = Augmentation(AUGMENTATION, features.sample_rate_hz)
     device = choose(options.device)
-    trainer = Trainer(checkpoint, utterances, utterances[:4], config, optimizer, augmentation, device)
+    task = SpeechTask(checkpoint, utterances, utterances[:4], config, augmentation, device)
+    trainer = Trainer(task, config, optimizer)
     if options.manifest:
-        trainer.train_set.keep(config.keep_hours)
+        trainer.task.train_set.keep(config.keep_hours)
     else:
         noise = (np.random.default_rng(0).standard_normal(16000 * 14) * 3000).astype(np.int16)
-        for data_set in (trainer.train_set, trainer.dev_set):
+        for data_set in (trainer.task.train_set, trainer.task.dev_set):
             data_set.kept = [noise[: round(16000 * utterance.duration_s)] for utterance in data_set.utterances]
     trainer.progress.epoch = epoch  # the first one is sorted by length
     trainer.dashboard = Dashboard(epochs)
@@ -252,9 +253,9 @@ class Bare:
     def features(self, draws: list[Draw]):
         """A batch on the device, and its features."""
         trainer = self.trainer
-        batch = next(load(trainer.train_set, [draws])).to(trainer.device)
+        batch = next(load(trainer.task.train_set, [draws])).to(trainer.device)
         with torch.no_grad():
-            heard = trainer.augmentation.waveforms(
+            heard = trainer.task.augmentation.waveforms(
                 batch.waveforms, batch.waveform_lengths, [speed for _, speed in draws], self.chance(draws)
             )
             return batch, *trainer.checkpoint.features(*heard)
@@ -275,9 +276,9 @@ class Bare:
         there, features, lengths = self.features(draws)
         speeds = [speed for _, speed in draws]
         given = (there.waveforms, there.waveform_lengths)
-        augmentation, chance = trainer.augmentation, self.chance(draws)
+        augmentation, chance = trainer.task.augmentation, self.chance(draws)
         parts = {
-            "reading": lambda: next(load(trainer.train_set, [draws])).to(device),
+            "reading": lambda: next(load(trainer.task.train_set, [draws])).to(device),
             "speeds, noise, gain": lambda: augmentation.waveforms(*given, speeds, self.chance(draws)),
             "features": lambda: trainer.checkpoint.features(*given),
             "masks": lambda: augmentation.features(features, lengths, chance, 100.0),

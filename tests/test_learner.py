@@ -11,9 +11,11 @@ from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create
 from asr.dataset import collate
 from asr.features import FeatureConfig
-from asr.learner import Learner, Tally, ctc
+from asr.learner import Learner
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
+from asr.speech import SpeechTask, TrainingConfig, ctc
+from asr.task import Tally
 from asr.text import Vocabulary
 
 RATE_HZ = 8000
@@ -44,7 +46,8 @@ def made(augmentation=PLAIN, dropout=0.0, seed=1, normalisation="utterance", **o
     checkpoint = create(features, model, Vocabulary.of_characters("abc"), {})
     checkpoint.features.fit(torch.randn(100, 16, generator=torch.Generator().manual_seed(1)) - 5)
     config = OptimizerConfig(**{"learning_rate": 1e-2, "warmup_share": 0.0, **optimizer})
-    return Learner(checkpoint, augmenter(augmentation), config, "float32", seed, torch.device("cpu"))
+    task = SpeechTask(checkpoint, [], [], TrainingConfig(seed=seed), augmenter(augmentation), torch.device("cpu"))
+    return Learner(task, config, "float32", seed)
 
 
 @pytest.fixture(scope="module")

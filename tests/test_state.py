@@ -9,10 +9,10 @@ import torch
 from asr.checkpoint import create
 from asr.errors import AsrError
 from asr.features import FeatureConfig
-from asr.learner import Tally
 from asr.model import ModelConfig
 from asr.optimizer import Optimizer, OptimizerConfig
 from asr.state import Progress, read_state, write_state
+from asr.task import Tally
 from asr.text import Vocabulary
 
 PROGRESS = Progress(

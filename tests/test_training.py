@@ -16,12 +16,13 @@ from asr.config import to_table
 from asr.dataset import SpeechDataset, load
 from asr.errors import AsrError, Interrupted
 from asr.features import FeatureConfig
-from asr.learner import Tally
 from asr.manifest import Utterance
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
+from asr.speech import SpeechTask, TrainingConfig
+from asr.task import Tally
 from asr.text import Vocabulary
-from asr.training import MOST_SKIPPED, SILENT_EPOCHS, Trainer, TrainingConfig
+from asr.training import MOST_SKIPPED, SILENT_EPOCHS, Trainer
 
 CONFIG = TrainingConfig(epochs=4, batch_s=6.0)
 OPTIMIZER = OptimizerConfig(learning_rate=1e-2, average_decay=0.9)
@@ -59,7 +60,8 @@ def trainer(
     table = {"features": to_table(features), "model": to_table(model)}
     checkpoint = create(features, model, Vocabulary.of_characters("ab"), table)
     made = Augmentation(augmentation, 8000)
-    return Trainer(checkpoint, utterances[:18], utterances[18:], config, optimizer, made, torch.device(device))
+    task = SpeechTask(checkpoint, utterances[:18], utterances[18:], config, made, torch.device(device))
+    return Trainer(task, config, optimizer)
 
 
 def run(trainer, folder, key="key"):
@@ -212,7 +214,8 @@ def test_accumulated_batches_are_one_large_batch(utterances):
     """Per token, not per batch: the halves hold different numbers of them."""
     gradients = []
     for parts in ([[0, 1, 2, 3]], [[0], [1, 2, 3]]):
-        learner = trainer(utterances, augmentation=AugmentationConfig(gain_db=6.0)).learner
+        config = TrainingConfig(precision="float32")
+        learner = trainer(utterances, config, AugmentationConfig(gain_db=6.0)).learner
         learner.checkpoint.model.dropout.p = 0.0
         data = SpeechDataset(utterances, learner.checkpoint.vocabulary, 8000)
         draws = [[(place, 1.0) for place in part] for part in parts]
@@ -240,8 +243,8 @@ def test_training_ends_early_without_progress(utterances, tmp_path, capsys):
 
 def test_hearing_nothing_brings_the_usual_causes_once(utterances, tmp_path, capsys, monkeypatch):
     deaf = trainer(utterances, TrainingConfig(epochs=SILENT_EPOCHS + 2, batch_s=100.0))
-    monkeypatch.setattr(deaf.recognizer, "decode", lambda batches: ((i, "") for b in batches for i in b.ids))
-    monkeypatch.setattr(deaf, "_prove", lambda saved: None)
+    monkeypatch.setattr(deaf.task.recognizer, "decode", lambda batches: ((i, "") for b in batches for i in b.ids))
+    monkeypatch.setattr(deaf.task, "prove", lambda saved: None)
     run(deaf, tmp_path)
     said = capsys.readouterr().err
     assert said.count("nothing at all has been heard in dev") == 1
@@ -250,7 +253,7 @@ def test_hearing_nothing_brings_the_usual_causes_once(utterances, tmp_path, caps
 
 def test_a_model_that_decodes_otherwise_than_it_was_trained_does_not_count(utterances, tmp_path, monkeypatch):
     spoiled = trainer(utterances, TrainingConfig(epochs=1, batch_s=6.0))
-    monkeypatch.setattr(spoiled.recognizer, "decode", lambda batches: ((i, "ab") for b in batches for i in b.ids))
+    monkeypatch.setattr(spoiled.task.recognizer, "decode", lambda batches: ((i, "ab") for b in batches for i in b.ids))
     with pytest.raises(AsrError, match="decodes differently from what was trained"):
         run(spoiled, tmp_path)
     assert not (tmp_path / "model").exists()
