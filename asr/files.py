@@ -137,14 +137,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: It is missing, unreadable, or a line is not a JSON object; names the path and the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
     records = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         try:
             record = json.loads(line)
         except ValueError as error:
@@ -153,6 +147,19 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
             raise DataError(f"{path}:{number}: a JSON object was expected, found {line.strip()[:40]}")
         records.append(record)
     return records
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that are not blank, each with its number, counted from 1.
+
+    Raises:
+        DataError: It is missing, unreadable or not UTF-8; names the path.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def digest(path: Path) -> str:
