@@ -45,7 +45,8 @@ def align_recording(recognizer: Recognizer, audio: Path, text: str) -> Alignment
     except DataError as error:
         raise DataError(f"{audio}: {error}") from error
     duration_s = len(waveform) / recognizer.sample_rate_hz
-    return Alignment(words(spans, vocabulary.spellings, recognizer.frame_s, duration_s), fit_score(matrix, spans))
+    found = words(matrix, spans, vocabulary.spellings, recognizer.frame_s, duration_s)
+    return Alignment(found, fit_score(matrix, spans))
 
 
 def alignable(text: str, vocabulary: Vocabulary) -> str:

@@ -21,15 +21,6 @@ CLOSEST = 1e-6
 NEWTON_STEPS = 50
 
 
-def word_confidence(log_probabilities: Sequence[float]) -> float:
-    """The raw confidence in a word, from 0 to 1.
-
-    Args:
-        log_probabilities: One for each token of the word, at least one: as `Span.log_probability`.
-    """
-    return float(np.exp(np.mean(log_probabilities)))
-
-
 def correct_words(reference: str, hypothesis: str) -> list[bool]:
     """For each word of the hypothesis whether it was said: not substituted and not inserted.
 

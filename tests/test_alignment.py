@@ -152,6 +152,7 @@ def test_a_text_that_is_too_long_is_refused(tokens, needed):
 
 
 CHARACTERS = ("<blank>", " ", "a", "b", "c")
+EVEN = np.full((13, 6), np.log(0.5))
 PIECES = ("<blank>", " a", "b", " ", "ca", " c")
 
 
@@ -175,22 +176,45 @@ def spans_of(*runs: tuple[int, int, int]) -> list[Span]:
     ],
 )
 def test_words(spellings, runs, expected):
-    found = words(spans_of(*runs), spellings, frame_s=0.1, duration_s=1.05)
+    found = words(EVEN, spans_of(*runs), spellings, frame_s=0.1, duration_s=1.05)
     assert [(word.text, word.start_s, word.end_s) for word in found] == [
         (text, pytest.approx(start_s), pytest.approx(end_s)) for text, start_s, end_s in expected
     ]
-    assert all(word.confidence == pytest.approx(0.5) for word in found)
+
+
+@pytest.mark.parametrize(
+    ("spellings", "runs", "frames"),
+    [
+        (CHARACTERS, [(2, 0, 1)], [1]),
+        (CHARACTERS, [(2, 1, 2), (3, 4, 6), (1, 7, 9), (4, 11, 12)], [8, 5]),  # both words have the space, 7 and 8
+        (CHARACTERS, [(1, 0, 1), (1, 2, 3), (2, 5, 6), (1, 7, 8), (1, 9, 10)], [6]),  # of several the nearest
+        (PIECES, [(1, 0, 1), (2, 2, 3), (5, 6, 7), (2, 8, 9)], [3, 3]),
+        (PIECES, [(1, 0, 1), (3, 2, 3), (4, 4, 5), (1, 5, 6)], [3, 3, 1]),
+    ],
+)
+def test_a_word_is_as_sure_as_its_frames_and_its_spaces(spellings, runs, frames):
+    found = words(EVEN, spans_of(*runs), spellings, frame_s=0.1, duration_s=1.3)
+    assert [word.confidence for word in found] == pytest.approx([0.5**count for count in frames])
+
+
+def test_confidence_is_that_of_the_path_taken():
+    matrix = np.log([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
+    (heard,) = words(matrix, greedy_spans(matrix), ("<blank>", "a", "b"), 0.04, 1.0)
+    (given,) = words(matrix, align(matrix, [1, 2]), ("<blank>", "a", "b"), 0.04, 1.0)
+    assert (heard.text, heard.confidence) == ("bb", pytest.approx(0.7 * 0.6 * 0.8))
+    assert (given.text, given.confidence) == ("ab", pytest.approx(0.2 * 0.6 * 0.8))
 
 
 def test_a_word_keeps_its_tokens():
-    (word,) = words(spans_of((1, 0, 1), (2, 2, 3), (3, 4, 5)), CHARACTERS, 0.04, 1.0)
-    assert word == Word("ab", 0.08, 0.2, pytest.approx(0.5), tuple(spans_of((2, 2, 3), (3, 4, 5))))
+    (word,) = words(EVEN, spans_of((1, 0, 1), (2, 2, 3), (3, 4, 5)), CHARACTERS, 0.04, 1.0)
+    assert word == Word("ab", 0.08, 0.2, pytest.approx(0.5**5), tuple(spans_of((2, 2, 3), (3, 4, 5))))
 
 
 def test_words_follow_each_other():
     generator = np.random.default_rng(6)
     for _ in range(20):
-        found = words(greedy_spans(random_matrix(generator, 60, 5)), CHARACTERS, 0.04, 2.39)
+        matrix = random_matrix(generator, 60, 5)
+        found = words(matrix, greedy_spans(matrix), CHARACTERS, 0.04, 2.39)
         times = [time_s for word in found for time_s in (word.start_s, word.end_s)]
         assert times == sorted(times)
         assert 0 <= times[0] <= times[-1] <= 2.39

@@ -17,7 +17,6 @@ from asr.confidence import (
     normalised_cross_entropy,
     reliability,
     reliability_table,
-    word_confidence,
 )
 from asr.config import build, to_table
 from asr.errors import ConfigError, DataError
@@ -48,12 +47,6 @@ def drawn(seed: int, count: int, slope: float = 1.0, offset: float = 0.0) -> tup
 )
 def test_which_words_are_right(reference, hypothesis, expected):
     assert correct_words(reference, hypothesis) == expected
-
-
-def test_the_confidence_in_a_word():
-    assert word_confidence([0.0, 0.0]) == 1.0
-    assert word_confidence([-math.inf, 0.0]) == 0.0
-    assert word_confidence([math.log(0.5)]) == pytest.approx(0.5)
 
 
 def test_bins_worked_by_hand():
