@@ -18,10 +18,18 @@ from asr.checkpoint import FILES as MODEL_FILES
 from asr.checkpoint import create, require_model, start_from
 from asr.config import Table, nearest, to_table
 from asr.corpus import Corpus, fetch, locate, require
-from asr.dataset import SpeechDataset, load, plan
 from asr.device import choose, describe
 from asr.distributed import Processes, restarted
 from asr.errors import ConfigError, DataError
+from asr.evaluation import (
+    GREEDY,
+    SUFFIXES,
+    decoding_facts,
+    read_utterances,
+    readers_for,
+    score_decoded,
+    to_lines,
+)
 from asr.files import (
     digest,
     digest_of,
@@ -29,18 +37,17 @@ from asr.files import (
     locked,
     read_json_lines,
     sweep,
-    write_json,
     write_json_lines,
     writing,
 )
 from asr.manifest import Utterance, hours
 from asr.model import parameter_count
 from asr.preparation import Checks, write_data
-from asr.progress import say, track
+from asr.progress import say
 from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
 from asr.records import Records
-from asr.report import commit, draw_training, listing, model_card, results_page, score_split, summary, wer_with_interval
+from asr.report import commit, draw_training, model_card, results_page, wer_with_interval
 from asr.speech import CONVENIENCES, SpeechTask
 from asr.state import Progress
 from asr.text import Vocabulary, vocabulary_of
@@ -247,54 +254,58 @@ class Experiment:
 
     def _decode_inputs(self) -> Table:
         splits = self._scored_splits()
+        model = self.folder / "model"
+        tuned = [path for path in model.rglob("*") if path.is_file() and path.name != "README.md"]
+        names = {f"model/{name}" for name in MODEL_FILES} | {path.relative_to(self.folder).as_posix() for path in tuned}
         return {
             "data": self.records.digests(self.records.manifests(splits)),
-            "model": self.records.digests([f"model/{name}" for name in MODEL_FILES]),
+            "model": self.records.digests(sorted(names)),
         }
 
     def _decode(self) -> list[Path]:
-        recognizer = load_recognizer(self.folder / "model", self.device)
+        recognizer = load_recognizer(self.folder / "model", self.device, greedy=True)
+        readers = readers_for(recognizer, self.folder / "model")
         written = []
         for split in self._scored_splits():
             utterances = self.records.utterances(split)
-            dataset = SpeechDataset(utterances, recognizer.checkpoint.vocabulary, recognizer.sample_rate_hz)
-            ours = self.processes.share(plan(utterances, self.recipe.config.training.batch_s))
-            batches, utterances_of_ours = load(dataset, ours), sum(map(len, ours))
-            heard = dict(track(recognizer.decode(batches), f"decoding {split}", utterances_of_ours))
-            texts = {name: text for part in self.processes.gather(heard) for name, text in part.items()}
-            path = self.folder / "decode" / f"{split}.jsonl"
-            if self.processes.first:
-                write_json_lines(path, ({"id": u.id, "text": texts[u.id]} for u in utterances))
-            say(f"decode: {split}: {len(texts)} utterances")
-            written.append(path)
+            batch_s = self.recipe.config.training.batch_s
+            readings = read_utterances(recognizer, readers, utterances, batch_s, self.processes)
+            for decoding, suffix in SUFFIXES.items():
+                path = self.folder / "decode" / f"{split}{suffix}.jsonl"
+                if decoding in readings:
+                    if self.processes.first:
+                        write_json_lines(path, to_lines(readings[decoding]))
+                    written.append(path)
+                else:
+                    path.unlink(missing_ok=True)
+            say(f"decode: {split}: {len(utterances)} utterances, {' and '.join(readings)}")
         return written
 
     # score
 
     def _score_inputs(self) -> Table:
         splits = self._scored_splits()
-        hypotheses = [f"decode/{split}.jsonl" for split in splits]
+        hypotheses = [f"decode/{split}{SUFFIXES[decoding]}.jsonl" for split, decoding in self._decoded(splits)]
         return {
             "data": self.records.digests(self.records.manifests(splits)),
             "hypotheses": self.records.digests(hypotheses),
         }
 
+    def _decoded(self, splits: Sequence[str]) -> list[tuple[str, str]]:
+        """Each split with each decoding that there is of it, and with the greedy one in any case."""
+        folder = self.folder / "decode"
+        pairs = [(split, decoding) for split in splits for decoding in SUFFIXES]
+        return [
+            (split, kind)
+            for split, kind in pairs
+            if kind == GREEDY or (folder / f"{split}{SUFFIXES[kind]}.jsonl").exists()
+        ]
+
     def _score(self) -> list[Path]:
         scores, written = [], [self.folder / "RESULTS.md", self.folder / "model" / "README.md"]
-        for split in self._scored_splits():
-            utterances = self.records.utterances(split)
-            lines = read_json_lines(self.folder / "decode" / f"{split}.jsonl")
-            hypotheses = {line["id"]: line["text"] for line in lines}
-            result = score_split(split, utterances, hypotheses)
-            say(f"score: {summary(result)}")
-            text, numbers = (self.folder / "score" / f"{split}.{kind}" for kind in ("txt", "json"))
-            with writing(text) as stream:
-                stream.write(listing(result, utterances, hypotheses))
-            write_json(
-                numbers, {"split": split, **vars(result.total), "wer": result.total.wer, "cer": result.total.cer}
-            )
-            scores.append(result)
-            written += [text, numbers]
+        for split, decoding in self._decoded(self._scored_splits()):
+            scores.append(score_decoded(self.folder, split, decoding, self.records.utterances(split)))
+            written += [self.folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("txt", "json")]
         history = read_json_lines(self.folder / "training" / "history.jsonl")
         picture = self.folder / "score" / "training.png"
         if draw_training(history, picture):
@@ -304,7 +315,7 @@ class Experiment:
         with writing(written[0]) as stream:
             stream.write(results_page(self.recipe.name, scores, facts, name))
         with writing(written[1]) as stream:
-            wers = {f"WER on {result.split}": wer_with_interval(result) for result in scores}
+            wers = {f"WER on {result.split}, {result.decoding}": wer_with_interval(result) for result in scores}
             stream.write(model_card(self.recipe.name, {**facts, **wers}))
         say(f"score: {written[0]}")
         return written
@@ -316,7 +327,7 @@ class Experiment:
             **self._origin(self.records.utterances(*self.recipe.config.splits.train)),
             "Command": f"`{train.get('command', self.command)}`",
             "Commit": train.get("commit", commit()),
-            "Decoding": "greedy, no language model",
+            **decoding_facts(self.folder / "model"),
             "Training time": f"{minutes:.1f} min, {len(history)} epochs",
             "Hardware": train.get("hardware", ""),
         }

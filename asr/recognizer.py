@@ -7,18 +7,24 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from asr.alignment import Word
 from asr.audio import Waveform, read, resample
 from asr.checkpoint import Checkpoint, load_model
 from asr.dataset import Batch
 from asr.decoding import greedy
 from asr.device import choose
 from asr.errors import AsrError, AudioError, ModelError
+from asr.features import length_mask
 from asr.progress import track
+from asr.reading import Alternative, Reader, Reading
+from asr.tuned import beam_reader, read_tuned
 
 CHUNK_S = 60.0
 """A longer recording goes through the model piece by piece, so that memory is bounded. Features are normalised, and
@@ -37,14 +43,19 @@ class Transcript:
     text: str
     duration_s: float
     error: AsrError | None = None
+    words: tuple[Word, ...] = ()
+    """With their times and confidence."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The best texts of a beam search, best first; none after greedy decoding."""
 
 
 class Recognizer:
-    """A model on its device."""
+    """A model on its device, and how its log-probabilities are read: greedily, unless another reader is given."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, reader: Reader | None = None) -> None:
         self.checkpoint = checkpoint
         self.device = device
+        self.reader = reader or Reader(checkpoint.vocabulary, self.frame_s)
         checkpoint.features.to(device)
         checkpoint.model.to(device)
 
@@ -86,18 +97,28 @@ class Recognizer:
             kept.append(piece[before:] if is_last else piece[before : before + chunk_frames])
         return torch.cat(kept)
 
-    def texts(self, waveforms: Tensor, lengths: Tensor) -> list[str]:
-        """The greedy transcript of each waveform of a padded batch; digital silence says nothing."""
-        log_probabilities, frames = self.log_probabilities(waveforms, lengths)
-        ids = (greedy(matrix[:count]) for matrix, count in zip(log_probabilities.cpu(), frames.tolist(), strict=True))
-        heard = [bool(row[:count].any()) for row, count in zip(waveforms, lengths.tolist(), strict=True)]
-        return [self.checkpoint.vocabulary.decode(row) if loud else "" for row, loud in zip(ids, heard, strict=True)]
-
     def decode(self, batches: Iterable[Batch]) -> Iterator[tuple[str, str]]:
         """The id and the greedy transcript of every utterance of the batches."""
         for batch in batches:
-            batch = batch.to(self.device)
-            yield from zip(batch.ids, self.texts(batch.waveforms, batch.waveform_lengths), strict=True)
+            paths = map(greedy, self.matrices(batch))
+            yield from zip(batch.ids, map(self.checkpoint.vocabulary.decode, paths), strict=True)
+
+    def read(self, batches: Iterable[Batch], readers: Sequence[Reader]) -> Iterator[tuple[str, list[Reading]]]:
+        """The id of every utterance of the batches with what each of the readers makes of it."""
+        for batch in batches:
+            durations_s = [samples / self.sample_rate_hz for samples in batch.waveform_lengths.tolist()]
+            matrices = self.matrices(batch)
+            readings = [reader.read(matrices, durations_s) for reader in readers]
+            yield from zip(batch.ids, map(list, zip(*readings, strict=True)), strict=True)
+
+    def matrices(self, batch: Batch) -> list[NDArray[Any]]:
+        """The (T, V) log-probabilities of each utterance; of digital silence no frame."""
+        samples = batch.waveform_lengths
+        loud = (batch.waveforms.ne(0) & length_mask(samples, batch.waveforms.shape[1])).any(1)
+        batch = batch.to(self.device)
+        log_probabilities, frames = self.log_probabilities(batch.waveforms, batch.waveform_lengths)
+        matrices = zip(log_probabilities.cpu(), (frames.cpu() * loud.cpu()).tolist(), strict=True)
+        return [matrix[:count].numpy() for matrix, count in matrices]
 
     def transcribe(self, audio: str | Path | Waveform | Tensor, sample_rate_hz: int | None = None) -> Transcript:
         """The transcript of one recording.
@@ -114,8 +135,10 @@ class Recognizer:
         else:
             source, waveform = "waveform", self._checked(audio, sample_rate_hz)
         duration_s = len(waveform) / self.sample_rate_hz
-        (text,) = self.texts(torch.from_numpy(waveform)[None], torch.tensor([len(waveform)]))
-        return Transcript(source, text, duration_s)
+        matrix = self.matrix(waveform).numpy()
+        matrix = matrix if waveform.any() else matrix[:0]  # digital silence says nothing
+        (reading,) = self.reader.read([matrix], [duration_s])
+        return Transcript(source, reading.text, duration_s, None, reading.words, reading.alternatives)
 
     def transcribe_many(self, paths: Sequence[str | Path]) -> Iterator[Transcript]:
         """A transcript for each file, in order; one that cannot be read has `error` set and an empty text."""
@@ -144,13 +167,22 @@ class Recognizer:
         return resample(waveform, sample_rate_hz, self.sample_rate_hz)
 
 
-def load(folder: Path, device: str = "auto") -> Recognizer:
+def load(folder: Path, device: str = "auto", greedy: bool = False) -> Recognizer:
     """The recognizer in a model folder, on the device called `auto`, `cpu`, `cuda` or `mps`.
+
+    Args:
+        greedy: Without a beam search, even where one was tuned for the model.
 
     Raises:
         AsrError: The folder is not whole, or the device is not there.
     """
-    return Recognizer(load_model(folder), choose(device))
+    recognizer = Recognizer(load_model(folder), choose(device))
+    if tuned := read_tuned(folder):
+        if tuned.language_model and not greedy:
+            recognizer.reader = beam_reader(folder, tuned, recognizer.checkpoint.vocabulary, recognizer.frame_s)
+        else:
+            recognizer.reader.calibration = tuned.greedy
+    return recognizer
 
 
 def find_model() -> Path:

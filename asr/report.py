@@ -28,9 +28,18 @@ class SplitScore:
     errors: Mapping[str, Errors]
     total: Errors
     interval: Interval
+    decoding: str = "greedy"
+    confidence_error: float | None = None
+    """The expected calibration error of the words' confidence."""
 
 
-def score_split(split: str, utterances: Sequence[Utterance], hypotheses: Mapping[str, str]) -> SplitScore:
+def score_split(
+    split: str,
+    utterances: Sequence[Utterance],
+    hypotheses: Mapping[str, str],
+    decoding: str = "greedy",
+    confidence_error: float | None = None,
+) -> SplitScore:
     """The errors of a split's hypotheses, joined by id.
 
     Raises:
@@ -38,14 +47,16 @@ def score_split(split: str, utterances: Sequence[Utterance], hypotheses: Mapping
     """
     errors = score({utterance.id: utterance.text for utterance in utterances}, hypotheses)
     speakers = {utterance.id: utterance.speaker for utterance in utterances}
-    return SplitScore(split, hours(utterances), errors, total(errors.values()), interval(errors, speakers))
+    counts, bounds = total(errors.values()), interval(errors, speakers)
+    return SplitScore(split, hours(utterances), errors, counts, bounds, decoding, confidence_error)
 
 
 def summary(result: SplitScore) -> str:
     """One line for the screen."""
     errors = result.total
     return (
-        f"{result.split}: WER {wer_with_interval(result)}, {errors.word_errors} errors in {errors.words} words "
+        f"{result.split}, {result.decoding}: WER {wer_with_interval(result)}, "
+        f"{errors.word_errors} errors in {errors.words} words "
         f"(S {errors.substitutions}, D {errors.deletions}, I {errors.insertions}), CER {errors.cer:.2%}, "
         f"sentences wrong {errors.sentence_error_rate:.2%}"
     )
@@ -71,8 +82,9 @@ def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, s
     """RESULTS.md: the table of splits and how to make it again; `picture` is a file beside it."""
     units = sorted({result.interval.unit for result in scores})
     rows = [
-        f"| {result.split} | {result.hours:.2f} | {e.sentences} | {e.words} | {e.wer:.2%} | {_range(result)} | "
-        f"{e.substitutions} | {e.deletions} | {e.insertions} | {e.cer:.2%} | {e.sentence_error_rate:.2%} |"
+        f"| {result.split} | {result.hours:.2f} | {e.sentences} | {e.words} | {result.decoding} | {e.wer:.2%} | "
+        f"{_range(result)} | {e.substitutions} | {e.deletions} | {e.insertions} | {e.cer:.2%} | "
+        f"{e.sentence_error_rate:.2%} | {_share(result.confidence_error)} |"
         for result in scores
         if (e := result.total)
     ]
@@ -80,12 +92,14 @@ def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, s
         [
             f"# Results of {title}",
             "",
-            "| split | hours | utterances | words | WER | 95 % interval | S | D | I | CER | sentences wrong |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
+            "| split | hours | utterances | words | decoding | WER | 95 % interval | S | D | I | CER | sentences wrong "
+            "| confidence off by |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
             "",
             f"Intervals: bootstrap over {' or '.join(f'{unit}s' for unit in units)} (10,000 resamples). "
-            "S, D, I: substituted, deleted, inserted words.",
+            "S, D, I: substituted, deleted, inserted words. Confidence off by: the expected calibration error of the "
+            "words' confidence, which `asr tune` calibrates on dev.",
             "The worst utterances are in `score/SPLIT.txt`, the hypotheses in `decode/SPLIT.jsonl`.",
             "",
             *_table(facts),
@@ -185,6 +199,10 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return f"asr {__version__}"
     return f"{head}+changes" if changes else head
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
 
 
 def _range(result: SplitScore) -> str:

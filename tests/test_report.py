@@ -27,7 +27,7 @@ TEST = SplitScore(
     Errors(20, 1, 2, 1, 50, 5, 2, 1),
     Interval(0.1, 0.305, "speaker"),
 )
-DEV = SplitScore("dev", 0.125, {}, Errors(10, 0, 0, 0, 25, 0, 4, 0), Interval(0.0, 0.0, "utterance"))
+DEV = SplitScore("dev", 0.125, {}, Errors(10, 0, 0, 0, 25, 0, 4, 0), Interval(0.0, 0.0, "utterance"), "beam", 0.015)
 
 
 def test_a_split_is_scored_utterance_by_utterance():
@@ -51,13 +51,14 @@ def test_hypotheses_are_joined_by_id_and_none_may_be_missing():
 
 def test_the_summary_is_one_line():
     assert summary(TEST) == (
-        "test: WER 20.00% (10.00% to 30.50%), 4 errors in 20 words (S 1, D 2, I 1), CER 10.00%, sentences wrong 50.00%"
+        "test, greedy: WER 20.00% (10.00% to 30.50%), 4 errors in 20 words (S 1, D 2, I 1), CER 10.00%, "
+        "sentences wrong 50.00%"
     )
 
 
 def test_more_insertions_than_words_are_not_capped():
     result = score_split("test", [Utterance("a", Path("a.wav"), "yes")], {"a": "no it is not"})
-    assert summary(result).startswith("test: WER 400.00% (400.00% to 400.00%), 4 errors in 1 words")
+    assert summary(result).startswith("test, greedy: WER 400.00% (400.00% to 400.00%), 4 errors in 1 words")
 
 
 def test_the_worst_utterances_are_listed_in_columns():
@@ -91,13 +92,15 @@ def test_the_results_page():
     assert page == (
         "# Results of tones\n"
         "\n"
-        "| split | hours | utterances | words | WER | 95 % interval | S | D | I | CER | sentences wrong |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|\n"
-        "| dev | 0.12 | 4 | 10 | 0.00% | 0.00% to 0.00% | 0 | 0 | 0 | 0.00% | 0.00% |\n"
-        "| test | 1.00 | 2 | 20 | 20.00% | 10.00% to 30.50% | 1 | 2 | 1 | 10.00% | 50.00% |\n"
+        "| split | hours | utterances | words | decoding | WER | 95 % interval | S | D | I | CER | sentences wrong "
+        "| confidence off by |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "| dev | 0.12 | 4 | 10 | beam | 0.00% | 0.00% to 0.00% | 0 | 0 | 0 | 0.00% | 0.00% | 1.50% |\n"
+        "| test | 1.00 | 2 | 20 | greedy | 20.00% | 10.00% to 30.50% | 1 | 2 | 1 | 10.00% | 50.00% |  |\n"
         "\n"
         "Intervals: bootstrap over speakers or utterances (10,000 resamples). "
-        "S, D, I: substituted, deleted, inserted words.\n"
+        "S, D, I: substituted, deleted, inserted words. Confidence off by: the expected calibration error of the "
+        "words' confidence, which `asr tune` calibrates on dev.\n"
         "The worst utterances are in `score/SPLIT.txt`, the hypotheses in `decode/SPLIT.jsonl`.\n"
         "\n"
         "| | |\n"

@@ -1,0 +1,173 @@
+"""The search that goes with a model: its settings, its language model checked against the alphabet, all cores at work.
+
+Two engines give the same: flashlight-text where it is installed, and our own, slower, everywhere.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+from numpy.typing import NDArray
+
+from asr.config import settings
+from asr.errors import ConfigError, ModelError
+from asr.lm.arpa import read_arpa, read_vocabulary
+from asr.progress import say
+from asr.search import flashlight
+from asr.search.fusion import CharacterFusion, WordFusion
+from asr.search.prefix import Hypothesis, Scorer, beam_search
+from asr.text import SPACE_IN_PIECES, Vocabulary
+
+LEAST_FITTING = 0.5
+"""Of a language model's words, the share that the acoustic model must be able to spell."""
+
+
+@settings
+class DecodingConfig:
+    beam: Annotated[int, Gt(0)] = 50
+    """Hypotheses kept after each frame."""
+    lm_weight: Annotated[float, Ge(0)] = 0.6
+    """What the language model's natural log-probabilities count, those of the acoustic model counting 1."""
+    word_score: float = 0.5
+    """Added for every word."""
+    rescoring_weight: Annotated[float, Ge(0)] = 0.0
+    """What the second language model counts, which goes over the best hypotheses."""
+    rescored: Annotated[int, Gt(0)] = 50
+    """How many hypotheses the second language model goes over."""
+    engine: Literal["auto", "flashlight", "python"] = "auto"
+    """`auto` is flashlight-text where it is installed, else our own."""
+
+
+@dataclass
+class Decoder:
+    """Beam search for the matrices of one model."""
+
+    vocabulary: Vocabulary
+    config: DecodingConfig = field(default_factory=DecodingConfig)
+    language_model: Path | None = None
+    """An ARPA file over words or characters."""
+    lexicon: Sequence[str] | None = None
+    """The only words allowed; None: those of a language model of words, else any."""
+    hotwords: Mapping[str, float] = field(default_factory=dict)
+    nbest: int = 1
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            AsrError: The engine asked for is not installed.
+            ModelError: The language model cannot be read, or does not fit the alphabet.
+        """
+        self.units: str | None = None
+        if self.language_model:
+            self.units, words = read_vocabulary(self.language_model)
+            _check_fit(self.language_model, self.units, words, self.vocabulary)
+            if self.units == "words" and self.lexicon is None:
+                self.lexicon = [word for word in words if not self.vocabulary.unknown(word)]
+        if self.units == "characters" and self.lexicon is not None:
+            raise ConfigError(f"{self.language_model}: a language model of characters takes no lexicon")
+        self._workers: ProcessPoolExecutor | None = None
+        self._engine: Callable[[NDArray[Any]], list[Hypothesis]]
+        self._engine = self._fast() if self._uses_flashlight() else self._own()
+
+    def decode(self, log_probabilities: NDArray[Any]) -> list[Hypothesis]:
+        """The likeliest token sequences, best first, `nbest` at most.
+
+        Args:
+            log_probabilities: (T, V), natural logarithms.
+        """
+        return self._engine(log_probabilities)
+
+    def decode_many(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:
+        """`decode` for each of several matrices, on all cores.
+
+        The workers are forked when there is first more than one matrix, share the memory of the language model, and
+        stay until `close` or the end of the process. Where there is no fork, this process does it all.
+        """
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if len(matrices) < 2 or cores == 1 or "fork" not in get_all_start_methods():
+            return [self.decode(matrix) for matrix in matrices]
+        if self._workers is None:
+            self._workers = ProcessPoolExecutor(cores, get_context("fork"), _begin_work, (self,))
+        return list(self._workers.map(_work, matrices, chunksize=max(1, len(matrices) // (4 * cores))))
+
+    def close(self) -> None:
+        if self._workers:
+            self._workers.shutdown(cancel_futures=True)
+            self._workers = None
+
+    def _uses_flashlight(self) -> bool:
+        if self.config.engine != "auto":
+            return self.config.engine == "flashlight"
+        if not flashlight.installed():
+            say("decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'")
+        return flashlight.installed()
+
+    def _fast(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
+        config = self.config
+        return flashlight.Flashlight(
+            self.vocabulary,
+            config.beam,
+            self.language_model,
+            self.lexicon,
+            config.lm_weight,
+            config.word_score,
+            self.hotwords,
+            self.nbest,
+        ).decode
+
+    def _own(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
+        config, spellings = self.config, self.vocabulary.spellings
+        model = read_arpa(self.language_model) if self.language_model and config.lm_weight else None
+        scorer: Scorer[Any]
+        if self.lexicon is None:
+            scorer = CharacterFusion(spellings, model, config.lm_weight, config.word_score, self.hotwords)
+        else:
+            scorer = WordFusion(spellings, model, self.lexicon, config.lm_weight, config.word_score, self.hotwords)
+        return lambda log_probabilities: beam_search(log_probabilities, config.beam, scorer, self.nbest)
+
+
+_decoder: Decoder
+"""A worker process's."""
+
+
+def _begin_work(decoder: Decoder) -> None:
+    global _decoder
+    _decoder = decoder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
+
+
+def _work(log_probabilities: NDArray[Any]) -> list[Hypothesis]:
+    return _decoder.decode(log_probabilities)
+
+
+def _check_fit(path: Path, units: str, words: Sequence[str], vocabulary: Vocabulary) -> None:
+    """Raises `ModelError` where a language model is not for texts such as the acoustic model writes."""
+    if units == "characters":
+        letters = {SPACE_IN_PIECES if letter == " " else letter for letter in set("".join(vocabulary.spellings[1:]))}
+        if missing := sorted(letters.difference(words)):
+            share, named = 1 - len(missing) / len(letters), " ".join(map(repr, missing[:5]))
+            raise ModelError(
+                f"{path}: a language model of characters that knows {share:.0%} of the model's {len(letters)}; "
+                f"it lacks {named}{_hint(words)}"
+            )
+        return
+    unfitting = [word for word in words if vocabulary.unknown(word)]
+    share = 1 - len(unfitting) / max(len(words), 1)
+    if share < LEAST_FITTING:
+        letters = sorted({letter for word in unfitting for letter in vocabulary.unknown(word)})
+        raise ModelError(
+            f"{path}: the model can spell {share:.1%} of its {len(words)} words, such as not {unfitting[0]!r}; "
+            f"it has no {' '.join(map(repr, letters[:5]))}{_hint(words)}"
+        )
+
+
+def _hint(words: Sequence[str]) -> str:
+    upper = sum(word.isupper() for word in words) > len(words) / 2
+    reason = "it is in upper case, the model in lower" if upper else "another alphabet"
+    return f" ({reason}); 'asr lm train' makes one that fits"

@@ -1,0 +1,98 @@
+"""From a model's log-probabilities to text: the best path or a beam search, the words with their times and confidence.
+
+Shapes: T frames, V tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from asr.alignment import Span, Word, align, greedy_spans, words
+from asr.confidence import Calibration
+from asr.decoder import Decoder
+from asr.search.prefix import Hypothesis
+from asr.text import Vocabulary
+
+
+class SentenceModel(Protocol):
+    """A language model that judges whole texts."""
+
+    def score_sentences(self, texts: Sequence[str]) -> list[float]:
+        """The natural log-probability of each text."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A text that may have been said, and how likely it is next to the others."""
+
+    text: str
+    score: float
+    """Natural log units: acoustic model, language models and word scores together."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a matrix says."""
+
+    text: str
+    words: tuple[Word, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    """The best texts, best first; none after greedy decoding."""
+
+
+@dataclass
+class Reader:
+    """Reads the matrices of one model."""
+
+    vocabulary: Vocabulary
+    frame_s: float
+    """Seconds from one row of a matrix to the next."""
+    decoder: Decoder | None = None
+    """None: greedy decoding."""
+    second: SentenceModel | None = None
+    """Goes over the decoder's best hypotheses, with its `rescoring_weight`."""
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def read(self, matrices: Sequence[NDArray[Any]], durations_s: Sequence[float]) -> list[Reading]:
+        """What each matrix says.
+
+        Args:
+            matrices: Of shape (T, V), natural logarithms; T is 0 for a recording in which nothing can be heard.
+            durations_s: Of their recordings; no word ends later.
+        """
+        if self.decoder is None:
+            return [self._greedy(*pair) for pair in zip(matrices, durations_s, strict=True)]
+        found = self.candidates(matrices)
+        return [self._best(*each) for each in zip(matrices, durations_s, found, strict=True)]
+
+    def candidates(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:
+        """The best hypotheses of each matrix by all that is known, best first; at least one each."""
+        assert self.decoder is not None
+        found = self.decoder.decode_many(matrices)
+        weight = self.decoder.config.rescoring_weight
+        if self.second is None or not weight:
+            return found
+        scores = self.second.score_sentences([self._text(each) for hypotheses in found for each in hypotheses])
+        added = iter(scores)
+        rescored = [[replace(each, score=each.score + weight * next(added)) for each in group] for group in found]
+        return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in rescored]
+
+    def _greedy(self, matrix: NDArray[Any], duration_s: float) -> Reading:
+        spans = greedy_spans(matrix)
+        text = self.vocabulary.decode(span.token for span in spans)
+        return Reading(text, self._words(matrix, spans, duration_s))
+
+    def _best(self, matrix: NDArray[Any], duration_s: float, hypotheses: Sequence[Hypothesis]) -> Reading:
+        spans = align(matrix, hypotheses[0].tokens)
+        alternatives = tuple(Alternative(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses)
+        return Reading(alternatives[0].text, self._words(matrix, spans, duration_s), alternatives)
+
+    def _text(self, hypothesis: Hypothesis) -> str:
+        return self.vocabulary.decode(hypothesis.tokens)
+
+    def _words(self, matrix: NDArray[Any], spans: Sequence[Span], duration_s: float) -> tuple[Word, ...]:
+        found = words(matrix, spans, self.vocabulary.spellings, self.frame_s, duration_s)
+        confidences = self.calibration([word.confidence for word in found])
+        return tuple(replace(word, confidence=float(value)) for word, value in zip(found, confidences, strict=True))

@@ -1,0 +1,245 @@
+"""A model tuned on dev: decoding settings, the weight of a second language model, calibrated confidence."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from asr.confidence import (
+    Calibration,
+    correct_words,
+    cross_fitted,
+    expected_calibration_error,
+    fit,
+    normalised_cross_entropy,
+    reliability,
+    reliability_table,
+)
+from asr.dataset import SpeechDataset, load, plan
+from asr.decoder import Decoder, DecodingConfig
+from asr.errors import ConfigError, DataError, ModelError
+from asr.evaluation import BEAM, GREEDY
+from asr.files import digest
+from asr.lm import rescoring
+from asr.lm.neural import NeuralModel
+from asr.manifest import Utterance, hours, read_manifest
+from asr.metrics import total
+from asr.progress import say, track
+from asr.reading import Reader, Reading
+from asr.recognizer import Recognizer
+from asr.recognizer import load as load_recognizer
+from asr.report import score_split, summary, wer_with_interval
+from asr.text import normalise
+from asr.tuned import WEIGHTS, Tuned, write_tuned
+from asr.tuning import Tuning
+
+TEST_NAME = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)
+
+MOST_UNKNOWN = 0.2
+"""Of dev's words, the share that a language model may lack before it is taken for one of other texts."""
+
+BATCH_S = 120.0
+AT_ONCE = 64
+"""Matrices between two steps of a progress bar."""
+
+
+@dataclass(frozen=True)
+class Dev:
+    """A dev set as the model hears it, once for all trials."""
+
+    title: str
+    utterances: list[Utterance]
+    matrices: list[NDArray[Any]]
+
+    @property
+    def references(self) -> list[str]:
+        return [utterance.text for utterance in self.utterances]
+
+    def read(self, reader: Reader, matrices: Sequence[NDArray[Any]]) -> list[Reading]:
+        """What a reader makes of the first so many of the matrices."""
+
+    def word_groups(self, readings: Sequence[Reading]) -> dict[str, tuple[list[float], list[bool]]]:
+        """The confidences of each speaker's words, and which of the words are right."""
+        groups: dict[str, tuple[list[float], list[bool]]] = defaultdict(lambda: ([], []))
+        for utterance, reading in zip(self.utterances, readings, strict=True):
+            confidences, right = groups[utterance.speaker or utterance.id]
+            confidences += [word.confidence for word in reading.words]
+            right += correct_words(utterance.text, reading.text)
+        return dict(groups)
+
+
+def tune(
+    folder: Path,
+    manifest: Path,
+    language_model: Path | None = None,
+    second: Path | None = None,
+    start: DecodingConfig | None = None,
+    device: str = "auto",
+    force: bool = False,
+) -> Tuned:
+    """Finds decoding settings for a model on dev, calibrates its confidence there, and writes both into its folder.
+
+    Args:
+        folder: The model folder.
+        manifest: Of dev, with its transcripts.
+        language_model: An ARPA file; without one only confidence is calibrated, that of greedy decoding.
+        second: The folder of a recurrent language model, to go over the best hypotheses.
+        start: Where the search for settings begins.
+        force: Take a manifest that is called a test set, and a language model that lacks many of its words.
+
+    Raises:
+        ConfigError: The manifest is called a test set.
+        DataError: It holds no words, or a recording is missing.
+        ModelError: The model or a language model cannot be used, or does not fit.
+    """
+    if TEST_NAME.search(manifest.stem) and not force:
+        raise ConfigError(f"{manifest}: a test set is not for tuning: name a dev set, or insist with --force")
+    if second and not language_model:
+        raise ConfigError(f"--rescore {second}: it goes over what a beam search finds, and that needs --lm")
+    recognizer = load_recognizer(folder, device, greedy=True)
+    reader = Reader(recognizer.checkpoint.vocabulary, recognizer.frame_s)
+    models: dict[str, Path] = {}
+    if language_model:
+        models["lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"] = language_model
+        decoder = Decoder(reader.vocabulary, start or DecodingConfig(), language_model)
+    if second:
+        models["second_lm"] = second
+        second_model = NeuralModel.load(second, device)
+    dev = _hear(recognizer, manifest)
+    greedy, facts = _judge(dev, GREEDY, reader)
+    tuned = Tuned(digest(folder / WEIGHTS), greedy=greedy, dev={"dev": dev.title, **facts})
+    if language_model:
+        _check_words(dev, decoder, language_model, force)
+        reader.decoder = _search(dev, decoder)
+        if second:
+            reader.second = second_model
+            reader.decoder = _weigh_second(dev, reader)
+        beam, more = _judge(dev, BEAM, reader)
+        names = [*models, ""]
+        tuned = replace(
+            tuned,
+            language_model=names[0],
+            second=names[1],
+            decoding=reader.decoder.config,
+            beam=beam,
+            dev={**tuned.dev, **more},
+        )
+    write_tuned(folder, tuned, models)
+    return tuned
+
+
+def _hear(recognizer: Recognizer, manifest: Path) -> Dev:
+    """A manifest's utterances, texts normalised, and their matrices."""
+    utterances = [replace(each, text=normalise(each.text)) for each in read_manifest(manifest)]
+    if not any(utterance.text for utterance in utterances):
+        raise DataError(f"{manifest}: no transcripts to tune on")
+    unknown = recognizer.checkpoint.vocabulary.unknown("".join(utterance.text for utterance in utterances))
+    if unknown:
+        say(f"warning: {manifest}: characters that the model cannot write: {' '.join(map(repr, unknown))}")
+    dataset = SpeechDataset(
+        [replace(each, text="") for each in utterances], recognizer.checkpoint.vocabulary, recognizer.sample_rate_hz
+    )
+    batches = load(dataset, plan(utterances, BATCH_S))
+    heard = {
+        name: matrix
+        for batch in track(batches, "listening")
+        for name, matrix in zip(batch.ids, recognizer.matrices(batch), strict=True)
+    }
+    title = f"{manifest.stem}, {len(utterances)} utterances, {hours(utterances):.2f} h"
+    return Dev(title, utterances, [heard[utterance.id] for utterance in utterances])
+
+
+def _read(dev: Dev, reader: Reader) -> list[Reading]:
+    readings: list[Reading] = []
+    for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
+        part = slice(start, start + AT_ONCE)
+        durations_s = [utterance.duration_s or 0.0 for utterance in dev.utterances[part]]
+        readings += reader.read(dev.matrices[part], durations_s)
+    return readings
+
+
+def _judge(dev: Dev, decoding: str, reader: Reader) -> tuple[Calibration, dict[str, str]]:
+    """How a reader does on dev: says and returns WER and calibration, as figures in words."""
+    readings = _read(dev, reader)
+    texts = {utterance.id: reading.text for utterance, reading in zip(dev.utterances, readings, strict=True)}
+    result = score_split(dev.title.split(",")[0], dev.utterances, texts, decoding)
+    say(f"tune: {summary(result)}")
+    calibration, words = _calibrate(dev, decoding, readings)
+    return calibration, {f"WER, {decoding}": wer_with_interval(result), f"confidence, {decoding}": words}
+
+
+def _calibrate(dev: Dev, decoding: str, readings: Sequence[Reading]) -> tuple[Calibration, str]:
+    """A calibration from all of dev, and in words how well one from half of its speakers serves the other half."""
+    groups = dev.word_groups(readings)
+    raw = [value for values, _ in groups.values() for value in values]
+    right = [label for _, labels in groups.values() for label in labels]
+    before = expected_calibration_error(raw, right)
+    try:
+        calibration, (unseen, labels) = fit(raw, right), cross_fitted(groups)
+    except DataError as error:
+        say(f"tune: confidence of {decoding} decoding stays as it is: {error}")
+        return Calibration(), f"not calibrated, off by {before:.2%}"
+    words = (
+        f"off by {expected_calibration_error(unseen, labels):.2%} on speakers that the calibration has not seen "
+        f"({before:.2%} before), normalised cross entropy {normalised_cross_entropy(unseen, labels):.3f}"
+    )
+    say(f"tune: confidence of {decoding} decoding is {words}")
+    say(reliability_table(reliability(unseen, labels)).rstrip())
+    return calibration, words
+
+
+def _check_words(dev: Dev, decoder: Decoder, language_model: Path, force: bool) -> None:
+    """Raises where a language model of words lacks too many of dev's."""
+    if decoder.lexicon is None:
+        return
+    known = set(decoder.lexicon)
+    words = [word for reference in dev.references for word in reference.split()]
+    unknown = [word for word in words if word not in known]
+    rate = len(unknown) / max(len(words), 1)
+    say(f"tune: {rate:.2%} of the words of {dev.title.split(',')[0]} are not in {language_model}")
+    if rate > MOST_UNKNOWN and not force:
+        raise ModelError(
+            f"{language_model}: lacks {rate:.1%} of the words of dev, such as {unknown[0]!r}, and none of them could "
+            "be heard; train it on texts of that kind, or insist with --force"
+        )
+
+
+def _search(dev: Dev, decoder: Decoder) -> Decoder:
+    """The decoder with the settings that make the fewest word errors on dev."""
+
+    def decode(config: DecodingConfig, matrices: Sequence[NDArray[Any]]) -> list[str]:
+        trial = decoder.reweighted(config)
+        try:
+            starts = track(range(0, len(matrices), AT_ONCE), "decoding")
+            found = [best for start in starts for best in trial.decode_many(matrices[start : start + AT_ONCE])]
+        finally:
+            trial.close()
+        return [decoder.vocabulary.decode(hypotheses[0].tokens) for hypotheses in found]
+
+    best = Tuning(decode, dev.matrices, dev.references).run(decoder.config)
+    return decoder.reweighted(best.config)
+
+
+def _weigh_second(dev: Dev, reader: Reader) -> Decoder:
+    """The decoder with the weights of the second language model that make the fewest word errors on dev."""
+    assert reader.decoder is not None
+    assert reader.second is not None
+    decoder = reader.decoder.reweighted(reader.decoder.config, nbest=reader.decoder.config.rescored)
+    lists: list[list[tuple[str, float]]] = []
+    for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
+        for hypotheses in decoder.decode_many(dev.matrices[start : start + AT_ONCE]):
+            lists.append([(decoder.vocabulary.decode(each.tokens), each.score) for each in hypotheses])
+    scores = [reader.second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
+    weights, errors = rescoring.tune(lists, scores, dev.references)
+    words = total_words(dev)
+    say(f"tune: second language model: weight {weights.weight:g}, word_score {weights.word_score:g}: {errors / words:.2%}")
+    config = replace(decoder.config, rescoring_weight=weights.weight, rescoring_word_score=weights.word_score)
+    return decoder.reweighted(config, nbest=config.rescored)
+
+
+def total_words(dev: Dev) -> int:
+    return max(1, sum(len(reference.split()) for reference in dev.references))

@@ -1,0 +1,100 @@
+"""Decoding settings found on dev: the weights with the fewest word errors, then the smallest beam that keeps them.
+
+Shapes: T frames, V tokens.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from asr.decoder import DecodingConfig
+from asr.metrics import count_errors
+from asr.progress import say
+
+Decode = Callable[[DecodingConfig, Sequence[NDArray[Any]]], list[str]]
+"""The text of each matrix by some settings."""
+
+STEPS = ((0.4, 0.8), (0.2, 0.4), (0.1, 0.2))
+"""How far apart the values of lm_weight and word_score lie that are tried, round by round."""
+
+BEAMS = (10, 25, 50, 100)
+
+SKETCH = 250
+"""Utterances, spread over all of dev, on which all rounds but the last are held."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Some settings and what they do on dev, or on a part of it."""
+
+    config: DecodingConfig
+    utterances: int
+    words: int
+    word_errors: int
+    seconds: float
+
+    @property
+    def wer(self) -> float:
+        return self.word_errors / max(self.words, 1)
+
+
+@dataclass
+class Tuning:
+    """A search for settings that remembers all its trials."""
+
+    decode: Decode
+    matrices: Sequence[NDArray[Any]]
+    references: Sequence[str]
+    trials: dict[tuple[DecodingConfig, int], Trial] = field(default_factory=dict)
+    """By settings and how many utterances lie between two that are decoded."""
+
+    def run(self, start: DecodingConfig) -> Trial:
+        """The settings with the fewest word errors on all of dev, with what they do there.
+
+        Goes from the start to the best neighbour as long as there is a better one, first in large steps on a part of
+        dev, at last in small ones on all of it; then tries other beams. Among equals the first, nearest to the start,
+        and the smallest beam win.
+        """
+        stride = max(1, len(self.matrices) // SKETCH)
+        config = start
+        for steps in STEPS[:-1]:
+            config = self._descend(config, steps, stride)
+        config = self._descend(config, STEPS[-1], 1)
+        beams = sorted({*BEAMS, start.beam})
+        return min((self.trial(replace(config, beam=beam)) for beam in beams), key=lambda trial: trial.word_errors)
+
+    def trial(self, config: DecodingConfig, stride: int = 1) -> Trial:
+        """What the settings do on every `stride`-th utterance of dev."""
+        if (config, stride) not in self.trials:
+            began = time.monotonic()
+            texts = self.decode(config, self.matrices[::stride])
+            seconds = time.monotonic() - began
+            pairs = zip(self.references[::stride], texts, strict=True)
+            counts = [count_errors(reference, text) for reference, text in pairs]
+            words, errors = sum(count.words for count in counts), sum(count.word_errors for count in counts)
+            trial = Trial(config, len(texts), words, errors, seconds)
+            self.trials[config, stride] = trial
+            say(f"tune: {_in_words(config)}: WER {trial.wer:.2%} on {len(texts)} utterances, {seconds:.1f} s")
+        return self.trials[config, stride]
+
+    def _descend(self, config: DecodingConfig, steps: tuple[float, float], stride: int) -> DecodingConfig:
+        while True:
+            near = [config, *_neighbours(config, *steps)]
+            best = min(near, key=lambda candidate: self.trial(candidate, stride).word_errors)
+            if best == config:
+                return config
+            config = best
+
+
+def _neighbours(config: DecodingConfig, weight_step: float, score_step: float) -> list[DecodingConfig]:
+    moves = [(weight_step, 0.0), (-weight_step, 0.0), (0.0, score_step), (0.0, -score_step)]
+    points = [(round(config.lm_weight + right, 3), round(config.word_score + up, 3)) for right, up in moves]
+    return [replace(config, lm_weight=weight, word_score=score) for weight, score in points if weight >= 0]
+
+
+def _in_words(config: DecodingConfig) -> str:
+    return f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
+
