@@ -91,7 +91,7 @@ class WordFusion:
             word_score: What each word adds, in natural log units.
         """
         self._spellings = spellings
-        self._model = language_model or NoModel()
+        self._model: LanguageModel[Any] = language_model or NoModel()
         self._weight = lm_weight if language_model else 0.0
         self._word_score = word_score
         self._hotwords = Hotwords(hotwords or {})
@@ -180,7 +180,7 @@ class CharacterFusion:
         """Args: as of `WordFusion`; without a language model only words and hotwords count."""
         self._spellings = spellings
         self._of_pieces = any(len(spelling) > 1 for spelling in spellings[1:])
-        self._model = language_model or NoModel()
+        self._model: LanguageModel[Any] = language_model or NoModel()
         self._weight = lm_weight if language_model else 0.0
         self._word_score = word_score
         self._hotwords = Hotwords(hotwords or {})

@@ -1,0 +1,401 @@
+"""Beam search by flashlight-text: what `asr.search.prefix` and `asr.search.fusion` do, in C++.
+
+Scores mean the same in both, so that weights found with one serve the other. How flashlight is brought to it:
+
+* KenLM's logarithms are to base 10; the weight carries the factor.
+* flashlight knows no weight per word without a lexicon, and no hotwords: a scorer of ours stands on top of its model.
+* A word of characters is spelled with the space behind it, and a frame that is surely a space follows the recording.
+* At a word's end flashlight starts anew, and the word's last token cannot go on for a second frame. Where words end in
+  pieces, each token therefore has a second column with the same numbers, in which it goes on: `the` is spelled `▁the`,
+  or `▁the` and then the second column's `▁the` (see `_PieceLayout`).
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import groupby
+from math import inf, log
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.errors import AsrError, ConfigError, ModelError
+from asr.search.fusion import CharacterFusion, with_hotwords
+from asr.search.hotwords import Hotwords, Matches
+from asr.search.prefix import BLANK_ID, Hypothesis, Scorer, check_matrix
+from asr.text import SPACE_IN_PIECES, Vocabulary
+
+SCORE_THRESHOLD = 50.0
+"""How far, in natural log units, below the best of its frame a hypothesis may lie and still be kept."""
+TOKENS_PER_FRAME = 50
+"""How many of a frame's tokens are tried, the likeliest; more than a vocabulary of characters has."""
+FLOOR = -1e4
+"""Stands for minus infinity, with which flashlight's sums would not be numbers."""
+
+
+def installed() -> bool:
+    try:
+        return find_spec("flashlight.lib.text") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class Flashlight:
+    """A search that is set up once and then decodes one matrix after another.
+
+    With a lexicon the language model is one of words and no other words are heard. Without, it is one of characters, in
+    which the space is written `▁`; or there is none.
+
+    One decoder works for one thread at a time, and keeps the GIL. It starts no threads, so that a process may be forked
+    after it was made, and each child decode with its copy.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        beam: int,
+        language_model: Path | None = None,
+        lexicon: Iterable[str] | None = None,
+        lm_weight: float = 1.0,
+        word_score: float = 0.0,
+        hotwords: Mapping[str, float] | None = None,
+        nbest: int = 1,
+        score_threshold: float = SCORE_THRESHOLD,
+        tokens_per_frame: int = TOKENS_PER_FRAME,
+        log_add: bool = True,
+    ) -> None:
+        """
+        Args:
+            beam: How many hypotheses are kept after each frame.
+            language_model: ARPA, gzipped or not, or KenLM's binary form.
+            lexicon: The words allowed; those of the hotwords are added.
+            lm_weight, word_score, hotwords: As in `asr.search.fusion`.
+            log_add: Sum the paths of a hypothesis; else its best path counts.
+
+        Raises:
+            AsrError: flashlight-text is not installed.
+            ConfigError: A lexicon, and tokens that know no space.
+            DataError: A word has characters outside the alphabet.
+            ModelError: The language model cannot be read; names the file.
+        """
+        self._nbest = nbest
+        text = _decoders()
+        hotwords = hotwords or {}
+        path = language_model if lm_weight else None
+        weight = lm_weight * log(10) if path else 1.0
+        common = {
+            "beam_size": beam,
+            "beam_threshold": score_threshold,
+            "lm_weight": weight,
+            "sil_score": 0.0,
+            "log_add": log_add,
+            "criterion_type": text.CriterionType.CTC,
+        }
+        if lexicon is None:
+            self._layout: _Layout = _TokenLayout()
+            fusion = {"lm_weight": lm_weight, "word_score": word_score, "hotwords": hotwords}
+            self._model = _token_model(text, vocabulary, path, weight, fusion)
+            options = text.LexiconFreeDecoderOptions(beam_size_token=tokens_per_frame, **common)
+            self._decoder = text.LexiconFreeDecoder(options, self._model, BLANK_ID, BLANK_ID, [])
+        else:
+            self._layout = _layout_of_words(vocabulary)
+            words = with_hotwords(lexicon, hotwords)
+            self._model = _word_model(text, words, path, weight, hotwords)
+            options = text.LexiconDecoderOptions(
+                beam_size_token=tokens_per_frame * self._layout.columns_per_token,
+                word_score=word_score,
+                unk_score=-inf,
+                **common,
+            )
+            trie = self._trie(text, vocabulary, words)
+            no_word, of_tokens = -1, False
+            self._decoder = text.LexiconDecoder(
+                options, trie, self._model, self._layout.silence, BLANK_ID, no_word, [], of_tokens
+            )
+
+    def _trie(self, text: ModuleType, vocabulary: Vocabulary, words: Sequence[str]) -> Any:
+        trie = text.Trie(self._layout.columns_per_token * len(vocabulary) + 1, self._layout.silence)
+        anywhere = self._model.start(True)
+        for number, word in enumerate(words):
+            _, score = self._model.score(anywhere, number)
+            for columns in self._layout.spelled(vocabulary.encode(word)):
+                trie.insert(columns, number, score)
+        trie.smear(text.SmearingMode.MAX)
+        return trie
+
+    def decode(self, log_probabilities: NDArray[Any]) -> list[Hypothesis]:
+        """The likeliest token sequences, best first; at least one, at most `nbest`.
+
+        In words a space stands between two of them and nowhere else. Where no kept hypothesis is at a word's end, the
+        unfinished ones are returned.
+
+        Args:
+            log_probabilities: (T, V), natural logarithms; T may be 0.
+
+        Raises:
+            DataError: NaN, or a frame in which no token is possible; names the frame.
+        """
+        matrix = np.maximum(check_matrix(log_probabilities), FLOOR)
+        emissions = np.ascontiguousarray(self._layout.emissions(matrix), dtype=np.float32)
+        best: dict[tuple[int, ...], float] = {}
+        for result in self._decoder.decode(emissions.ctypes.data, *emissions.shape):
+            columns = result.tokens[1:-1]  # flashlight's own begin and end
+            tokens = self._layout.tokens(columns)
+            best.setdefault(tokens, result.score + self._layout.correction(columns))
+            if len(best) == self._nbest:
+                break
+        return [Hypothesis(tokens, score) for tokens, score in best.items()]
+
+
+class _Layout(Protocol):
+    """How tokens become the columns, and frames the rows, that flashlight sees."""
+
+    columns_per_token: int
+    silence: int
+    """The column that flashlight lets follow a word's end any number of times."""
+
+    def spelled(self, tokens: list[int]) -> list[list[int]]:
+        """All spellings in columns of a word with these tokens."""
+
+    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+    def tokens(self, columns: list[int]) -> tuple[int, ...]:
+        """What a path, one column a row, spells."""
+
+    def correction(self, columns: list[int]) -> float:
+        """What to add to the score of a path."""
+
+
+class _TokenLayout:
+    """Tokens as they are."""
+
+    columns_per_token = 1
+    silence = BLANK_ID
+
+    def spelled(self, tokens: list[int]) -> list[list[int]]:
+        return [tokens]
+
+    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        return matrix
+
+    def tokens(self, columns: list[int]) -> tuple[int, ...]:
+        return _collapse(columns)
+
+    def correction(self, columns: list[int]) -> float:
+        return 0.0
+
+
+class _SpacedLayout(_TokenLayout):
+    """Words of characters, each with the space behind it; after the last frame comes one that is a space.
+
+    Hypotheses within a word cannot pass it but as a blank, at a price that is paid back when no others are left.
+    """
+
+    def __init__(self, space: int) -> None:
+        self.silence = space
+
+    def spelled(self, tokens: list[int]) -> list[list[int]]:
+        return [[*tokens, self.silence]]
+
+    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        last = np.full((1, matrix.shape[1]), 2 * FLOOR)
+        last[0, BLANK_ID] = FLOOR
+        last[0, self.silence] = 0.0
+        return np.concatenate([matrix, last])
+
+    def tokens(self, columns: list[int]) -> tuple[int, ...]:
+        """As spelled, without spaces that part no words.
+
+        >>> _SpacedLayout(1).tokens([1, 0, 2, 2, 1, 0, 1, 3, 1])
+        (2, 1, 3)
+        """
+        tokens = _collapse(columns)
+        following = (*tokens[1:], self.silence)
+        kept = [pair for pair in zip(tokens, following, strict=True) if pair != (self.silence, self.silence)]
+        words = [token for token, _ in kept]
+        return tuple(words[1:] if words[:1] == [self.silence] else words)
+
+    def correction(self, columns: list[int]) -> float:
+        return 0.0 if columns[-1] == self.silence else -FLOOR
+
+
+class _PieceLayout(_TokenLayout):
+    """Words of pieces. The second column of token n is column n + V; it goes on with what the first began.
+
+    A word's last piece in one frame is the first column, in more frames the first column all along but for the last
+    one, which is the second: so each path of CTC is a path here, and just one. To keep out what CTC reads otherwise, a
+    blank between the two columns, the second is open only behind a frame in which the token is likelier than the blank.
+    There remains a piece that is a whole word and lasts three frames or more: it can be scored as the word said twice,
+    where that pays. Such paths are read as CTC does, once. Silence is never heard.
+    """
+
+    columns_per_token = 2
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.silence = 2 * size
+
+    def spelled(self, tokens: list[int]) -> list[list[int]]:
+        return [tokens, [*tokens, tokens[-1] + self._size]]
+
+    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        goes_on = np.full_like(matrix, FLOOR)
+        goes_on[1:] = np.where(matrix[:-1] > matrix[:-1, :1], matrix[1:], FLOOR)
+        silence = np.full((len(matrix), 1), 2 * FLOOR)
+        return np.concatenate([matrix, goes_on, silence], axis=1)
+
+    def tokens(self, columns: list[int]) -> tuple[int, ...]:
+        """As CTC reads the path.
+
+        >>> _PieceLayout(3).tokens([1, 1, 4, 2, 5, 0, 2])
+        (1, 2, 2)
+        """
+        return _collapse([column % self._size if column < self.silence else BLANK_ID for column in columns])
+
+
+def _collapse(path: Iterable[int]) -> tuple[int, ...]:
+    return tuple(token for token, _ in groupby(path) if token != BLANK_ID)
+
+
+def _layout_of_words(vocabulary: Vocabulary) -> _Layout:
+    if vocabulary.sentencepiece is not None:
+        return _PieceLayout(len(vocabulary))
+    if " " not in vocabulary.spellings:
+        raise ConfigError("a lexicon is of no use: the model's alphabet has no space to part words with")
+    return _SpacedLayout(vocabulary.spellings.index(" "))
+
+
+def _token_model(
+    text: ModuleType, vocabulary: Vocabulary, path: Path | None, weight: float, fusion: Mapping[str, Any]
+) -> Any:
+    """What scores a hypothesis's tokens."""
+    spellings = vocabulary.spellings
+    if path and vocabulary.sentencepiece is not None:  # a token is more than one of the model's characters
+        characters = sorted(set("".join(spellings[1:])))
+        model = _Characters(_kenlm(path, _characters_of_model(characters)), characters)
+        return _with_scorer(text, text.ZeroLM(), CharacterFusion(spellings, model, **fusion), weight)
+    inner = _kenlm(path, _characters_of_model(spellings)) if path else text.ZeroLM()
+    if not fusion["hotwords"] and not fusion["word_score"]:
+        return inner
+    return _with_scorer(text, inner, CharacterFusion(spellings, None, **fusion), weight)
+
+
+def _word_model(
+    text: ModuleType, words: Sequence[str], path: Path | None, weight: float, hotwords: Mapping[str, float]
+) -> Any:
+    """What scores a hypothesis's words; a word is its number in `words`."""
+    inner = _kenlm(path, words) if path else text.ZeroLM()
+    return _with_scorer(text, inner, _WordBonuses(words, hotwords), weight) if hotwords else inner
+
+
+class _WordBonuses:
+    """Hotwords' bonuses for words, by their numbers: a scorer whose tokens are words."""
+
+    def __init__(self, words: Sequence[str], hotwords: Mapping[str, float]) -> None:
+        self._words = words
+        self._hotwords = Hotwords(hotwords)
+
+    def start(self) -> Matches:
+        return self._hotwords.start()
+
+    def extend(self, matches: Matches, word: int) -> tuple[Matches, float]:
+        total = 0.0
+        for character in self._words[word] + " ":
+            matches, added = self._hotwords.step(matches, character)
+            total += added
+        return matches, total
+
+    def finish(self, matches: Matches) -> float:
+        return self._hotwords.finish(matches)
+
+
+class _Characters:
+    """KenLM as a language model of ours."""
+
+    def __init__(self, model: Any, characters: Sequence[str]) -> None:
+        self._model = model
+        self.ids = {name: number for number, name in enumerate(_characters_of_model(characters))}
+
+    def start(self) -> Any:
+        return self._model.start(False)
+
+    def score(self, state: Any, word: str) -> tuple[Any, float]:
+        state, logarithm = self._model.score(state, self.ids[word])
+        return state, logarithm * log(10)
+
+    def finish(self, state: Any) -> float:
+        logarithm: float = self._model.finish(state)[1]
+        return logarithm * log(10)
+
+
+def _characters_of_model(characters: Iterable[str]) -> list[str]:
+    return [SPACE_IN_PIECES if character == " " else character for character in characters]
+
+
+def _with_scorer(text: ModuleType, model: Any, scorer: Scorer[Any], weight: float) -> Any:
+    """A model that adds to flashlight's `model`, which will be weighted with `weight`, what a scorer of ours says.
+
+    flashlight's states are the nodes of a tree of all that was heard, the same object for the same history as long as
+    somebody holds it: so they can be keys.
+    """
+
+    class Sum(text.LM):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self._ours: dict[Any, Any] = {}
+
+        def start(self, start_with_nothing: bool) -> Any:
+            state = model.start(start_with_nothing)
+            self._ours = {state: scorer.start()}
+            return state
+
+        def score(self, state: Any, number: int) -> tuple[Any, float]:
+            after, score = model.score(state, number)
+            extension = scorer.extend(self._ours[state], number)
+            if extension is None:
+                return after, -inf
+            self._ours[after], added = extension
+            return after, score + added / weight
+
+        def finish(self, state: Any) -> tuple[Any, float]:
+            after, score = model.finish(state)
+            return after, score + (scorer.finish(self._ours[state]) or 0.0) / weight
+
+    return Sum()
+
+
+def _decoders() -> ModuleType:
+    if not installed():
+        raise AsrError("this search needs flashlight-text: pip install 'asr[flashlight]'")
+    import flashlight.lib.text.decoder
+
+    return flashlight.lib.text.decoder  # type: ignore[no-any-return]
+
+
+def _kenlm(path: Path, words: Sequence[str]) -> Any:
+    from flashlight.lib.text.decoder.kenlm import KenLM
+    from flashlight.lib.text.dictionary import Dictionary
+
+    try:
+        with _no_stderr():
+            return KenLM(str(path), Dictionary(list(words)))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelError(f"{path}: not a language model that KenLM can read ({reason})") from error
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """KenLM draws a bar of its own on the file descriptor of stderr; here it does not."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
