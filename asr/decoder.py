@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,6 +38,8 @@ class DecodingConfig:
     """Added for every word."""
     rescoring_weight: Annotated[float, Ge(0)] = 0.0
     """What the second language model counts, which goes over the best hypotheses."""
+    rescoring_word_score: float = 0.0
+    """Added for every word along with it."""
     rescored: Annotated[int, Gt(0)] = 50
     """How many hypotheses the second language model goes over."""
     engine: Literal["auto", "flashlight", "python"] = "auto"
@@ -95,6 +97,10 @@ class Decoder:
         if self._workers is None:
             self._workers = ProcessPoolExecutor(cores, get_context("fork"), _begin_work, (self,))
         return list(self._workers.map(_work, matrices, chunksize=max(1, len(matrices) // (4 * cores))))
+
+    def reweighted(self, config: DecodingConfig, nbest: int | None = None) -> "Decoder":
+        """The same search with other settings."""
+        return replace(self, config=config, nbest=nbest or self.nbest)
 
     def close(self) -> None:
         if self._workers:

@@ -18,6 +18,9 @@ LOG_FLOOR = 1e-6
 LOUDNESS = 0.1
 """The root of the mean square to which `normalisation = "level"` brings a recording."""
 
+PIECE_FRAMES = 6000
+"""Of a long recording's features, computed at a time; the spectrum before the mel filters takes ten times the room."""
+
 
 @settings
 class FeatureConfig:
@@ -82,24 +85,24 @@ class LogMel(nn.Module):
             (B, T, F) with zeros beyond each length, and (B,) frames.
         """
         frames, frame_lengths = self.log_mel(waveforms, lengths)
-        mask = length_mask(frame_lengths, frames.shape[1])[..., None]
-        if self.config.normalisation == "level":
-            normalised = (frames - self.mean) / self.deviation
-        else:
-            count = frame_lengths[:, None, None]
-            mean = (frames * mask).sum(1, keepdim=True) / count
-            variance = ((frames - mean).square() * mask).sum(1, keepdim=True) / count
-            normalised = (frames - mean) / (variance + 1e-2).sqrt()  # the 1e-2: silence is not blown up into noise
-        return normalised * mask, frame_lengths
+        return self._normalised(frames, frame_lengths), frame_lengths
+
+    def of_recording(self, waveform: Tensor) -> Tensor:
+        """(N,) samples of one recording, however long, to its (T, F) features: those of `forward`, in little memory."""
+        samples, hop = len(waveform), self.config.hop_samples
+        waveform = self._levelled(waveform[None], torch.tensor([samples], device=waveform.device))
+        frames = frame_count(samples, self.config)
+        margin = -(-self.mel.n_fft // (2 * hop))  # frames so far from a cut do not see it
+        pieces = []
+        for start in range(0, frames, PIECE_FRAMES):
+            before = min(start, margin)
+            piece = waveform[:, (start - before) * hop : (start + PIECE_FRAMES + margin) * hop]
+            pieces.append(self._log_mel(piece)[:, before : before + PIECE_FRAMES])
+        return self._normalised(torch.cat(pieces, dim=1), torch.tensor([frames], device=waveform.device))[0]
 
     def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features before the mel bins are normalised, as `forward` takes and returns them."""
-        waveforms = waveforms * length_mask(lengths, waveforms.shape[1])
-        if self.config.normalisation == "level":
-            power = waveforms.square().sum(1, keepdim=True) / lengths[:, None]
-            waveforms = waveforms * (LOUDNESS / (power + 1e-10).sqrt())
-        frames = (self.mel(waveforms) + LOG_FLOOR).log().transpose(1, 2)
-        return frames, 1 + lengths // self.config.hop_samples
+        return self._log_mel(self._levelled(waveforms, lengths)), 1 + lengths // self.config.hop_samples
 
     @property
     def fitted(self) -> bool:
@@ -110,3 +113,25 @@ class LogMel(nn.Module):
         """Takes mean and deviation for `normalisation = "level"` from (frames, F) log-mel frames of training data."""
         self.mean.copy_(frames.mean(0))
         self.deviation.copy_(frames.std(0) + 1e-3)
+
+    def _levelled(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        waveforms = waveforms * length_mask(lengths, waveforms.shape[1])
+        if self.config.normalisation == "level":
+            power = waveforms.square().sum(1, keepdim=True) / lengths[:, None]
+            waveforms = waveforms * (LOUDNESS / (power + 1e-10).sqrt())
+        return waveforms
+
+    def _log_mel(self, waveforms: Tensor) -> Tensor:
+        frames: Tensor = (self.mel(waveforms) + LOG_FLOOR).log().transpose(1, 2)
+        return frames
+
+    def _normalised(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        mask = length_mask(lengths, frames.shape[1])[..., None]
+        if self.config.normalisation == "level":
+            normalised = (frames - self.mean) / self.deviation
+        else:
+            count = lengths[:, None, None]
+            mean = (frames * mask).sum(1, keepdim=True) / count
+            variance = ((frames - mean).square() * mask).sum(1, keepdim=True) / count
+            normalised = (frames - mean) / (variance + 1e-2).sqrt()  # the 1e-2: silence is not blown up into noise
+        return normalised * mask

@@ -71,13 +71,7 @@ class Reader:
         """The best hypotheses of each matrix by all that is known, best first; at least one each."""
         assert self.decoder is not None
         found = self.decoder.decode_many(matrices)
-        weight = self.decoder.config.rescoring_weight
-        if self.second is None or not weight:
-            return found
-        scores = self.second.score_sentences([self._text(each) for hypotheses in found for each in hypotheses])
-        added = iter(scores)
-        rescored = [[replace(each, score=each.score + weight * next(added)) for each in group] for group in found]
-        return [sorted(group, key=lambda hypothesis: -hypothesis.score) for group in rescored]
+        return found if self.second is None else [self._rescored(hypotheses, self.second) for hypotheses in found]
 
     def _greedy(self, matrix: NDArray[Any], duration_s: float) -> Reading:
         spans = greedy_spans(matrix)
@@ -88,6 +82,17 @@ class Reader:
         spans = align(matrix, hypotheses[0].tokens)
         alternatives = tuple(Alternative(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses)
         return Reading(alternatives[0].text, self._words(matrix, spans, duration_s), alternatives)
+
+    def _rescored(self, hypotheses: Sequence[Hypothesis], model: SentenceModel) -> list[Hypothesis]:
+        assert self.decoder is not None
+        config = self.decoder.config
+        texts = [self._text(hypothesis) for hypothesis in hypotheses]
+        more = [
+            config.rescoring_weight * log_probability + config.rescoring_word_score * len(text.split())
+            for text, log_probability in zip(texts, model.score_sentences(texts), strict=True)
+        ]
+        totals = [replace(each, score=each.score + added) for each, added in zip(hypotheses, more, strict=True)]
+        return sorted(totals, key=lambda hypothesis: -hypothesis.score)
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return self.vocabulary.decode(hypothesis.tokens)

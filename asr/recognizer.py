@@ -22,17 +22,16 @@ from asr.decoding import greedy
 from asr.device import choose
 from asr.errors import AsrError, AudioError, ModelError
 from asr.features import length_mask
+from asr.model import output_frames
 from asr.progress import track
 from asr.reading import Alternative, Reader, Reading
 from asr.tuned import beam_reader, read_tuned
 
 CHUNK_S = 60.0
-"""A longer recording goes through the model piece by piece, so that memory is bounded. Features are normalised, and
-the LSTM's states begin, over each piece anew: about twice the longest utterances of training, so that both hold.
-"""
+"""A longer recording goes through the LSTMs in pieces, each of which they begin anew: memory is that of a piece."""
 
 CONTEXT_S = 5.0
-"""What the model hears on either side of a piece, and what it says there is not used: some ten words."""
+"""What the LSTMs hear on either side of a piece before it counts: about as much as they remember."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ class Recognizer:
     @property
     def frame_s(self) -> float:
         """Seconds from one output frame to the next; frame 0 is at the recording's first sample."""
-        return self._frame_samples / self.sample_rate_hz
+        subsampling = self.checkpoint.model.config.subsampling
+        return self.checkpoint.features.config.hop_samples * subsampling / self.sample_rate_hz
 
     @torch.inference_mode()
     def log_probabilities(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,25 +76,27 @@ class Recognizer:
         log_probabilities, frames = self.checkpoint.model(*features)
         return log_probabilities, frames
 
+    @torch.inference_mode()
     def matrix(self, waveform: Waveform | Tensor, chunk_s: float = CHUNK_S, context_s: float = CONTEXT_S) -> Tensor:
         """(N,) samples of one recording, however long, at the model's rate to (T, V) log-probabilities on the CPU.
 
-        A recording longer than a chunk with its context is cut; frames are as many, and at the same places, as without.
+        The features are those of the whole recording, and so are the frames, cut or not.
 
         Args:
-            chunk_s: Rounded to whole output frames, at least one, as is `context_s`.
+            chunk_s: Longer recordings are cut; in whole output frames, as is `context_s`.
         """
-        samples = torch.as_tensor(waveform)
-        chunk_frames, context_frames = (max(1, round(length_s / self.frame_s)) for length_s in (chunk_s, context_s))
-        chunk, context = chunk_frames * self._frame_samples, context_frames * self._frame_samples
-        if len(samples) <= chunk + 2 * context:
-            return self._piece(samples)
+        model = self.checkpoint.model.eval()
+        features = self.checkpoint.features.of_recording(torch.as_tensor(waveform).to(self.device))
+        chunk, context = (round(length_s / self.frame_s) for length_s in (chunk_s, context_s))
+        frames = output_frames(len(features), model.config.subsampling)
+        starts = range(0, max(1, frames - context), max(1, chunk))
         kept = []
-        for start in track(range(0, len(samples) - context, chunk), "listening"):
-            before = min(context_frames, start // self._frame_samples)
-            piece = self._piece(samples[start - before * self._frame_samples : start + chunk + context])
-            is_last = start + chunk >= len(samples) - context
-            kept.append(piece[before:] if is_last else piece[before : before + chunk_frames])
+        for start in track(starts, "listening") if len(starts) > 1 else starts:
+            begin, end = max(0, start - context), start + chunk + context
+            piece = features[begin * model.config.subsampling : end * model.config.subsampling]
+            log_probabilities, _ = model(piece[None], torch.tensor([len(piece)], device=self.device))
+            until = None if start == starts[-1] else start - begin + chunk
+            kept.append(log_probabilities[0, start - begin : until].cpu())
         return torch.cat(kept)
 
     def decode(self, batches: Iterable[Batch]) -> Iterator[tuple[str, str]]:
@@ -147,14 +149,6 @@ class Recognizer:
                 yield self.transcribe(path)
             except AsrError as error:
                 yield Transcript(str(path), "", 0.0, error)
-
-    @property
-    def _frame_samples(self) -> int:
-        return self.checkpoint.features.config.hop_samples * self.checkpoint.model.config.subsampling
-
-    def _piece(self, samples: Tensor) -> Tensor:
-        log_probabilities, _ = self.log_probabilities(samples[None], torch.tensor([len(samples)]))
-        return log_probabilities[0].cpu()
 
     def _checked(self, audio: Waveform | Tensor, sample_rate_hz: int | None) -> Waveform:
         if sample_rate_hz is None:

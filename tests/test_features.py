@@ -20,6 +20,19 @@ def test_a_batch_equals_its_parts(normalisation, sample_rate_hz):
         assert not together[row, count:].any()
 
 
+@pytest.mark.parametrize("normalisation", ["utterance", "level"])
+@pytest.mark.parametrize("config", [(16000, 40, 25.0, 10.0), (8000, 20, 40.0, 20.0), (16000, 20, 64.0, 5.0)])
+def test_a_recording_in_pieces_has_the_features_of_the_whole(config, normalisation, monkeypatch):
+    features = LogMel(FeatureConfig(*config, normalisation=normalisation))
+    torch.manual_seed(0)
+    waveform = torch.randn(16000) * torch.linspace(0.01, 0.1, 16000)
+    for samples in (1, 399, 15999, 16000):
+        expected, _ = features(waveform[None, :samples], torch.tensor([samples]))
+        for frames in (7, 10, 50, 1000):
+            monkeypatch.setattr("asr.features.PIECE_FRAMES", frames)
+            torch.testing.assert_close(features.of_recording(waveform[:samples]), expected[0], atol=1e-4, rtol=0)
+
+
 def test_a_tone_lies_in_its_mel_bin():
     features = LogMel(FeatureConfig(mel_bins=40))
     waveforms = torch.stack([torch.from_numpy(tone(hertz, 0.5)) for hertz in (300.0, 1000.0, 4000.0)])

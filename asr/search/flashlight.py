@@ -13,6 +13,7 @@ Scores mean the same in both, so that weights found with one serve the other. Ho
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import groupby
 from math import inf, log
@@ -111,21 +112,11 @@ class Flashlight:
                 unk_score=-inf,
                 **common,
             )
-            trie = self._trie(text, vocabulary, words)
+            trie = _trie(vocabulary, words, self._model) if hotwords else _plain_trie(vocabulary, tuple(words), path)
             no_word, of_tokens = -1, False
             self._decoder = text.LexiconDecoder(
                 options, trie, self._model, self._layout.silence, BLANK_ID, no_word, [], of_tokens
             )
-
-    def _trie(self, text: ModuleType, vocabulary: Vocabulary, words: Sequence[str]) -> Any:
-        trie = text.Trie(self._layout.columns_per_token * len(vocabulary) + 1, self._layout.silence)
-        anywhere = self._model.start(True)
-        for number, word in enumerate(words):
-            _, score = self._model.score(anywhere, number)
-            for columns in self._layout.spelled(vocabulary.encode(word)):
-                trie.insert(columns, number, score)
-        trie.smear(text.SmearingMode.MAX)
-        return trie
 
     def decode(self, log_probabilities: NDArray[Any]) -> list[Hypothesis]:
         """The likeliest token sequences, best first; at least one, at most `nbest`.
@@ -257,6 +248,25 @@ class _PieceLayout(_TokenLayout):
         return _collapse([column % self._size if column < self.silence else BLANK_ID for column in columns])
 
 
+@lru_cache(maxsize=2)
+def _plain_trie(vocabulary: Vocabulary, words: tuple[str, ...], path: Path | None) -> Any:
+    """The lexicon's tree; the last ones stay in memory, as those of `_kenlm` do."""
+    return _trie(vocabulary, words, _kenlm(path, words) if path else _decoders().ZeroLM())
+
+
+def _trie(vocabulary: Vocabulary, words: Sequence[str], model: Any) -> Any:
+    """The spellings of all words, each beginning with the score of the likeliest word that begins so."""
+    text, layout = _decoders(), _layout_of_words(vocabulary)
+    trie = text.Trie(layout.columns_per_token * len(vocabulary) + 1, layout.silence)
+    anywhere = model.start(True)
+    for number, word in enumerate(words):
+        _, score = model.score(anywhere, number)
+        for columns in layout.spelled(vocabulary.encode(word)):
+            trie.insert(columns, number, score)
+    trie.smear(text.SmearingMode.MAX)
+    return trie
+
+
 def _collapse(path: Iterable[int]) -> tuple[int, ...]:
     return tuple(token for token, _ in groupby(path) if token != BLANK_ID)
 
@@ -288,7 +298,7 @@ def _word_model(
     text: ModuleType, words: Sequence[str], path: Path | None, weight: float, hotwords: Mapping[str, float]
 ) -> Any:
     """What scores a hypothesis's words; a word is its number in `words`."""
-    inner = _kenlm(path, words) if path else text.ZeroLM()
+    inner = _kenlm(path, tuple(words)) if path else text.ZeroLM()
     return _with_scorer(text, inner, _WordBonuses(words, hotwords), weight) if hotwords else inner
 
 
@@ -332,8 +342,8 @@ class _Characters:
         return logarithm * log(10)
 
 
-def _characters_of_model(characters: Iterable[str]) -> list[str]:
-    return [SPACE_IN_PIECES if character == " " else character for character in characters]
+def _characters_of_model(characters: Iterable[str]) -> tuple[str, ...]:
+    return tuple(SPACE_IN_PIECES if character == " " else character for character in characters)
 
 
 def _with_scorer(text: ModuleType, model: Any, scorer: Scorer[Any], weight: float) -> Any:
@@ -376,13 +386,15 @@ def _decoders() -> ModuleType:
     return flashlight.lib.text.decoder  # type: ignore[no-any-return]
 
 
-def _kenlm(path: Path, words: Sequence[str]) -> Any:
+@lru_cache(maxsize=2)
+def _kenlm(path: Path, words: tuple[str, ...]) -> Any:
+    """The model; the last ones stay in memory, for searches that differ in their weights only."""
     from flashlight.lib.text.decoder.kenlm import KenLM
     from flashlight.lib.text.dictionary import Dictionary
 
     try:
         with _no_stderr():
-            return KenLM(str(path), Dictionary(list(words)))
+            return KenLM(str(path), Dictionary(words))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{path}: not a language model that KenLM can read ({reason})") from error
