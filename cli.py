@@ -11,7 +11,9 @@ from asr import __version__
 from asr.errors import AsrError, Interrupted
 
 if TYPE_CHECKING:
+    from asr.alignment import Word
     from asr.experiment import Experiment
+    from asr.recognizer import Transcript
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +37,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 ModelFolder = Annotated[
     Path | None, typer.Option(metavar="DIR", help="A model folder (default: $ASR_MODEL, else the one below exp/).")
 ]
+LanguageModel = Annotated[Path | None, typer.Option("--lm", metavar="ARPA", help="An n-gram language model.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even when nothing has changed.")]
 CorpusFolder = Annotated[
     Path | None,
@@ -162,16 +165,56 @@ def plot(
 
 
 @app.command()
+def tune(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder; gets the settings.")],
+    dev: Annotated[Path, typer.Argument(metavar="DEV_MANIFEST", help="Such as exp/RECIPE/data/dev-clean.jsonl.")],
+    lm: LanguageModel = None,
+    rescore: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A recurrent language model, to go over the best hypotheses.")
+    ] = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Tune on what is called a test set, too.")] = False,
+) -> None:
+    """Find decoding settings on dev, calibrate confidence there, and write both into the model folder."""
+    from asr.config import build
+    from asr.decoder import DecodingConfig
+    from asr.tuner import tune
+
+    start = build(DecodingConfig, _decoding_settings(overrides), "--set decoding")
+    tune(model, dev, lm, rescore, start, device, force)
+
+
+@app.command()
 def transcribe(
     audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Recordings of any format and rate.")],
     model: ModelFolder = None,
+    lm: LanguageModel = None,
+    lexicon: Annotated[Path | None, typer.Option(metavar="FILE", help="The only words allowed, one a line.")] = None,
+    hotword: Annotated[
+        list[str] | None, typer.Option(metavar="WORDS=BONUS", help="Words to expect; may be given again.")
+    ] = None,
+    hotwords: Annotated[Path | None, typer.Option(metavar="FILE", help="Hotwords, one a line.")] = None,
+    nbest: Annotated[int, typer.Option(min=1, help="Print so many texts, best first, each with its score.")] = 1,
+    words: Annotated[bool, typer.Option("--words", help="Print start, end, confidence and word, a line each.")] = False,
+    greedy: Annotated[bool, typer.Option("--greedy", help="No beam search, even where one was tuned.")] = False,
+    overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Print the words said in recordings; of several, each line begins with the file and a tab."""
+    """Print the words said in recordings; of several, each line begins with the file and a tab.
+
+    A model that was tuned with a language model uses it; --lm, --hotword, --nbest or --set decoding.beam=50 ask for a
+    beam search of one's own.
+    """
     from asr.progress import track
     from asr.recognizer import find_model, load
+    from asr.tuned import Search
 
-    recognizer = load(model or find_model(), device)
+    settings = _decoding_settings(overrides)
+    search = Search(lm, lexicon, hotword or (), hotwords, nbest, settings)
+    if greedy and search != Search():
+        raise typer.BadParameter("--greedy is without a beam search, and without its options")
+    recognizer = load(model or find_model(), device, greedy, search if search != Search() else None)
     failed = False
     transcripts = recognizer.transcribe_many(audio)
     if not sys.stdout.isatty():  # where the lines themselves show how far it is, a bar would only be in their way
@@ -181,7 +224,8 @@ def transcribe(
             _complain(transcript.error)
             failed = True
         else:
-            print(transcript.text if len(audio) == 1 else f"{transcript.source}\t{transcript.text}", flush=True)
+            for line in _lines(transcript, words, nbest):
+                print(line if len(audio) == 1 else f"{transcript.source}\t{line}", flush=True)
     if failed:
         raise typer.Exit(1)
 
@@ -201,7 +245,7 @@ def align(
     said = read_text(text)
     alignment = align_recording(load(model or find_model(), device), audio, said)
     for word in alignment.words:
-        print(f"{word.start_s:.2f}\t{word.end_s:.2f}\t{word.confidence:.2f}\t{word.text}")
+        print(_word_line(word))
     say(f"fit {alignment.fit:.2f}")
     if not alignment.fits:
         say(f"warning: the text does not seem to fit {audio}: its times mean little")
@@ -236,6 +280,30 @@ def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **mo
 
     found = read_recipe(recipe, parse_overrides(overrides or []))
     return Experiment(found, exp or Path("exp") / found.name, shlex.join(["asr", *given]), **more)
+
+
+def _decoding_settings(overrides: list[str] | None) -> dict[str, Any]:
+    """What `--set decoding.KEY=VALUE` sets."""
+    from asr.config import parse_overrides
+    from asr.errors import ConfigError
+
+    table = parse_overrides(overrides or [])
+    if other := table.keys() - {"decoding"}:
+        raise ConfigError(f"--set {sorted(other)[0]}: only decoding.KEY can be set here, such as decoding.beam=50")
+    settings: dict[str, Any] = table.get("decoding", {})
+    return settings
+
+
+def _lines(transcript: "Transcript", words: bool, nbest: int) -> list[str]:
+    if words:
+        return [_word_line(word) for word in transcript.words]
+    if nbest > 1:
+        return [f"{each.score:.2f}\t{each.text}" for each in transcript.alternatives]
+    return [transcript.text]
+
+
+def _word_line(word: "Word") -> str:
+    return f"{word.start_s:.2f}\t{word.end_s:.2f}\t{word.confidence:.2f}\t{word.text}"
 
 
 def _complain(error: AsrError) -> None:

@@ -15,7 +15,7 @@ from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
 from asr.report import SplitScore, listing, score_split, summary
-from asr.tuned import beam_reader, read_tuned
+from asr.tuned import greedy_reader, read_tuned, reader_for
 
 GREEDY, BEAM = "greedy", "beam"
 SUFFIXES = {GREEDY: "", BEAM: ".beam"}
@@ -28,12 +28,9 @@ def readers_for(recognizer: Recognizer, folder: Path) -> dict[str, Reader]:
     Raises:
         AsrError: The tuned settings or their language models cannot be used.
     """
-    tuned = read_tuned(folder)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
-    if tuned is None:
-        return {GREEDY: Reader(vocabulary, frame_s)}
-    readers = {GREEDY: Reader(vocabulary, frame_s, calibration=tuned.greedy)}
-    return readers | ({BEAM: beam_reader(folder, tuned, vocabulary, frame_s)} if tuned.language_model else {})
+    readers = {GREEDY: greedy_reader(folder, vocabulary, frame_s), BEAM: reader_for(folder, vocabulary, frame_s)}
+    return {name: reader for name, reader in readers.items() if name == GREEDY or reader.decoder}
 
 
 def decoding_facts(folder: Path) -> dict[str, str]:

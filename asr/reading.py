@@ -54,6 +54,8 @@ class Reader:
     second: SentenceModel | None = None
     """Goes over the decoder's best hypotheses, with its `rescoring_weight`."""
     calibration: Calibration = field(default_factory=Calibration)
+    nbest: int = 1
+    """How many alternatives a reading has at most."""
 
     def read(self, matrices: Sequence[NDArray[Any]], durations_s: Sequence[float]) -> list[Reading]:
         """What each matrix says.
@@ -80,7 +82,8 @@ class Reader:
 
     def _best(self, matrix: NDArray[Any], duration_s: float, hypotheses: Sequence[Hypothesis]) -> Reading:
         spans = align(matrix, hypotheses[0].tokens)
-        alternatives = tuple(Alternative(self._text(hypothesis), hypothesis.score) for hypothesis in hypotheses)
+        best = hypotheses[: self.nbest]
+        alternatives = tuple(Alternative(self._text(hypothesis), hypothesis.score) for hypothesis in best)
         return Reading(alternatives[0].text, self._words(matrix, spans, duration_s), alternatives)
 
     def _rescored(self, hypotheses: Sequence[Hypothesis], model: SentenceModel) -> list[Hypothesis]:

@@ -25,7 +25,7 @@ from asr.features import length_mask
 from asr.model import output_frames
 from asr.progress import track
 from asr.reading import Alternative, Reader, Reading
-from asr.tuned import beam_reader, read_tuned
+from asr.tuned import Search, greedy_reader, reader_for
 
 CHUNK_S = 60.0
 """A longer recording goes through the LSTMs in pieces, each of which they begin anew: memory is that of a piece."""
@@ -161,21 +161,22 @@ class Recognizer:
         return resample(waveform, sample_rate_hz, self.sample_rate_hz)
 
 
-def load(folder: Path, device: str = "auto", greedy: bool = False) -> Recognizer:
+def load(folder: Path, device: str = "auto", greedy: bool = False, search: Search | None = None) -> Recognizer:
     """The recognizer in a model folder, on the device called `auto`, `cpu`, `cuda` or `mps`.
 
     Args:
         greedy: Without a beam search, even where one was tuned for the model.
+        search: A beam search in place of the tuned one, or in addition to its settings.
 
     Raises:
         AsrError: The folder is not whole, or the device is not there.
     """
     recognizer = Recognizer(load_model(folder), choose(device))
-    if tuned := read_tuned(folder):
-        if tuned.language_model and not greedy:
-            recognizer.reader = beam_reader(folder, tuned, recognizer.checkpoint.vocabulary, recognizer.frame_s)
-        else:
-            recognizer.reader.calibration = tuned.greedy
+    vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
+    if greedy:
+        recognizer.reader = greedy_reader(folder, vocabulary, frame_s)
+    else:
+        recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
     return recognizer
 
 

@@ -1,18 +1,21 @@
 """What tuning on dev found for a model: `decoding.json` in the model folder, with copies of the language models."""
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from asr.confidence import Calibration
-from asr.config import build, settings, to_table
+from asr.config import build, merge, settings, to_table
 from asr.decoder import Decoder, DecodingConfig
 from asr.errors import AsrError, ModelError
 from asr.files import digest, read_json, write_json, writing
 from asr.lm.neural import NeuralModel
 from asr.progress import say
 from asr.reading import Reader
+from asr.search.fusion import read_lexicon
+from asr.search.hotwords import parse_hotwords, read_hotwords
 from asr.text import Vocabulary
 
 FILE = "decoding.json"
@@ -72,12 +75,57 @@ def read_tuned(folder: Path) -> Tuned | None:
     return tuned
 
 
-def beam_reader(folder: Path, tuned: Tuned, vocabulary: Vocabulary, frame_s: float) -> Reader:
-    """The reader that decodes as the record says."""
-    nbest = tuned.decoding.rescored if tuned.second else 1
-    decoder = Decoder(vocabulary, tuned.decoding, folder / tuned.language_model, nbest=nbest)
-    second = NeuralModel.load(folder / tuned.second) if tuned.second else None
-    return Reader(vocabulary, frame_s, decoder, second, tuned.beam)
+@dataclass(frozen=True)
+class Search:
+    """What a user asks of the beam search, next to what a model folder comes with."""
+
+    language_model: Path | None = None
+    """In place of the tuned one: an ARPA file."""
+    lexicon: Path | None = None
+    """A file with the only words allowed, one a line."""
+    hotwords: Sequence[str] = ()
+    """As `asr.search.hotwords.parse_hotwords` takes them."""
+    hotword_file: Path | None = None
+    nbest: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Changes to `DecodingConfig`."""
+
+
+def reader_for(folder: Path, vocabulary: Vocabulary, frame_s: float, search: Search | None = None) -> Reader:
+    """How the model in a folder is read: as was tuned, as asked for, or greedily where it is neither.
+
+    Raises:
+        AsrError: A language model, a lexicon, a hotword or a setting cannot be used.
+    """
+    tuned = read_tuned(folder)
+    if search is None and not (tuned and tuned.language_model):
+        return greedy_reader(folder, vocabulary, frame_s)
+    search = search or Search()
+    ours = bool(tuned and tuned.language_model) and search.language_model is None
+    language_model = folder / tuned.language_model if tuned and ours else search.language_model
+    if search.language_model:
+        say(f"warning: decoding settings were not tuned for {search.language_model}; 'asr tune' finds them")
+    table = merge(to_table(tuned.decoding if tuned and ours else DecodingConfig()), search.settings)
+    config = build(DecodingConfig, table, "--set decoding")
+    second = folder / tuned.second if tuned and ours and tuned.second else None
+    alphabet = "".join(vocabulary.spellings[1:])
+    hotwords = read_hotwords(search.hotword_file, alphabet) if search.hotword_file else {}
+    decoder = Decoder(
+        vocabulary,
+        config,
+        language_model,
+        read_lexicon(search.lexicon, vocabulary) if search.lexicon else None,
+        {**hotwords, **parse_hotwords(search.hotwords, alphabet)},
+        max(search.nbest, config.rescored if second else 1),
+    )
+    model = NeuralModel.load(second) if second else None
+    return Reader(vocabulary, frame_s, decoder, model, tuned.beam if tuned else Calibration(), search.nbest)
+
+
+def greedy_reader(folder: Path, vocabulary: Vocabulary, frame_s: float) -> Reader:
+    """Greedy decoding, with calibrated confidence where the model was tuned."""
+    tuned = read_tuned(folder)
+    return Reader(vocabulary, frame_s, calibration=tuned.greedy if tuned else Calibration())
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -27,7 +27,6 @@ from asr.files import digest
 from asr.lm import rescoring
 from asr.lm.neural import NeuralModel
 from asr.manifest import Utterance, hours, read_manifest
-from asr.metrics import total
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
@@ -236,7 +235,9 @@ def _weigh_second(dev: Dev, reader: Reader) -> Decoder:
     scores = [reader.second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
     weights, errors = rescoring.tune(lists, scores, dev.references)
     words = total_words(dev)
-    say(f"tune: second language model: weight {weights.weight:g}, word_score {weights.word_score:g}: {errors / words:.2%}")
+    say(
+        f"tune: second language model: weight {weights.weight:g}, word_score {weights.word_score:g}: {errors / words:.2%}"
+    )
     config = replace(decoder.config, rescoring_weight=weights.weight, rescoring_word_score=weights.word_score)
     return decoder.reweighted(config, nbest=config.rescored)
 

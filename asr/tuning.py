@@ -97,4 +97,3 @@ def _neighbours(config: DecodingConfig, weight_step: float, score_step: float) -
 
 def _in_words(config: DecodingConfig) -> str:
     return f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
-
