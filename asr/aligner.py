@@ -10,8 +10,10 @@ from asr.errors import DataError
 from asr.recognizer import Recognizer
 from asr.text import Vocabulary, normalise
 
-LEAST_FIT = 0.25
-"""A text with a lower `fit_score` does not seem to be what is said."""
+LEAST_FIT = 0.1
+"""A text with a lower `fit_score` does not seem to be what is said. Found on LibriSpeech's dev-clean with a poor model
+(46 % of characters wrong): below it are 2 % of the right texts, and 99.7 % of other utterances' of the same length.
+"""
 
 
 @dataclass(frozen=True)
