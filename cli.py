@@ -23,6 +23,9 @@ app = typer.Typer(
     help="Speech recognition with a bidirectional LSTM and CTC: prepare, train, decode, score, transcribe.",
 )
 
+lm = typer.Typer(no_args_is_help=True, help="Language models: train them on text, score text with them.")
+app.add_typer(lm, name="lm")
+
 given: list[str] = []
 """The arguments of this call, as results tell them."""
 
@@ -47,6 +50,8 @@ InitFrom = Annotated[
     Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
 ]
 Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
+Texts = Annotated[list[Path], typer.Argument(metavar="TEXT", help="Sentences, one a line; also .gz and .xz.")]
+LanguageModelFolder = Annotated[Path, typer.Argument(metavar="LM", help="The model folder of a language model.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
 
@@ -249,6 +254,59 @@ def align(
     say(f"fit {alignment.fit:.2f}")
     if not alignment.fits:
         say(f"warning: the text does not seem to fit {audio}: its times mean little")
+
+
+@lm.command("train")
+def lm_train(
+    texts: Texts,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets model/, and training/ to go on from.")],
+    kind: Annotated[str, typer.Option(help="lstm.")] = "lstm",
+    units: Annotated[str | None, typer.Option(help="words or characters (default: words).")] = None,
+    dev: Annotated[
+        Path | None, typer.Option(metavar="TEXT", help="To choose the best model by (default: some of the sentences).")
+    ] = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train a language model on text; a broken-off training goes on where it was."""
+    from asr.config import merge, parse_overrides
+    from asr.distributed import together
+    from asr.lm.training import settings_of, train
+
+    if kind != "lstm":
+        raise AsrError(f"--kind {kind}: not known; choose lstm")
+    changes = merge(parse_overrides(overrides or []), {"model": {"units": units}} if units else {})
+    with together() as processes:
+        print(train(texts, out, settings_of(changes), shlex.join(["asr", *given]), dev, device, processes))
+
+
+@lm.command("perplexity")
+def lm_perplexity(model: LanguageModelFolder, texts: Texts, device: Device = "auto") -> None:
+    """Print how likely a language model finds text: the lower, the likelier."""
+    from asr.lm.neural import NeuralModel
+    from asr.lm.sentences import sentences
+    from asr.progress import track
+
+    found = NeuralModel.load(model, device)
+    print(found.perplexity(track(sentences(texts, found.network.config.alphabet), "reading text")))
+
+
+@lm.command("generate")
+def lm_generate(
+    model: LanguageModelFolder,
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="How each sentence begins.")] = "",
+    count: Annotated[int, typer.Option(min=1, help="Sentences.")] = 5,
+    length: Annotated[int, typer.Option(min=1, help="The most tokens in each.")] = 200,
+    temperature: Annotated[float, typer.Option(help="1: as the model expects; less: likelier words.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the first sentence; each of the others has the next one.")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Print sentences drawn from a language model."""
+    from asr.lm.neural import NeuralModel
+
+    found = NeuralModel.load(model, device)
+    for number in range(count):
+        print(found.generate(prompt, temperature, seed + number, length), flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -192,15 +192,20 @@ def read_config(folder: Path, kind: str) -> Table:
         ModelError: A file is missing, or it is a model of another kind.
     """
     require_model(folder)
-    config = read_json(folder / "config.json")
-    keys = config.keys() if isinstance(config, dict) else set()
-    if not keys >= set(KINDS[kind]):
-        if others := [name for name, sections in KINDS.items() if keys >= set(sections)]:
-            raise ModelError(f"{folder}: a {others[0]}, where a {kind} is needed")
+    config: Table = read_json(folder / "config.json")
+    found = kind_of(config)
+    if found is None:
         sections = " and ".join(map(repr, KINDS[kind]))
         raise ModelError(f"{folder / 'config.json'}: not a model's settings: {sections} must be there")
-    table: Table = config
-    return table
+    if found != kind:
+        raise ModelError(f"{folder}: a {found}, where a {kind} is needed")
+    return config
+
+
+def kind_of(config: Any) -> str | None:
+    """The kind of model that a `config.json` speaks of; None when it speaks of none."""
+    keys = config.keys() if isinstance(config, dict) else set()
+    return next((kind for kind, sections in KINDS.items() if keys >= set(sections)), None)
 
 
 def fill(checkpoint: Stored, path: Path) -> None:
@@ -210,8 +215,9 @@ def fill(checkpoint: Stored, path: Path) -> None:
         ModelError: The file is cut off, a pickle, or belongs to other settings; names it.
     """
     with path.open("rb") as stream:
-        start = stream.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
+        start = stream.read(9)
+    # a safetensors file begins with the length of its header, which may look like a pickle, and then the header
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelError(f"{path}: a pickle, which could run any code; only safetensors files are loaded")
     try:
         weights = load_file(path)

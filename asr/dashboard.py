@@ -5,7 +5,7 @@ names in `_s` and `seconds` are seconds. What is missing, as in a history from a
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asr.progress import console, say, show
@@ -34,11 +34,13 @@ WORDS: dict[str, Callable[[float], str]] = {
     "loss": lambda loss: f"loss {loss:.3f}",
     "dev_wer": lambda rate: f"dev WER {rate:.2%}",
     "dev_cer": lambda rate: f"CER {rate:.2%}",
+    "dev_perplexity": lambda perplexity: f"dev perplexity {perplexity:.2f}",
     "learning_rate": lambda rate: f"learning rate {rate:.1e}",
     "gradient_norm": lambda norm: f"gradient {norm:.2f}",
     "blank_share": lambda share: f"blank {_percent(share)}",
     "seconds": lambda seconds: f"{seconds:.0f} s",
     "times_real_time": lambda times: f"{_times(times)} real time ({times / 3600:.3g} h/s)",
+    "tokens_per_s": lambda tokens: f"{tokens:.0f} tokens/s",
     "waiting_share": lambda share: f"waiting for data {_percent(share)}",
     "left_s": lambda seconds: f"{_duration(seconds)} left",
     "skipped": lambda steps: _count(steps, "step", "skipped"),
@@ -51,18 +53,22 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "loss": ("loss", lambda loss: f"{loss:.3f}"),
     "dev WER": ("dev_wer", lambda rate: f"{rate:.2%}"),
     "CER": ("dev_cer", lambda rate: f"{rate:.2%}"),
+    "dev perplexity": ("dev_perplexity", lambda perplexity: f"{perplexity:.2f}"),
     "learning rate": ("learning_rate", lambda rate: f"{rate:.1e}"),
     "speed": ("times_real_time", lambda times: _times(times)),
+    "tokens/s": ("tokens_per_s", lambda tokens: f"{tokens:.0f}"),
     "time": ("seconds", lambda seconds: _clock(seconds)),
 }
-"""Figures in the table, by heading."""
+"""Figures in the table, by heading; speech has some of them and text others."""
+
+OF_SPEECH, OF_TEXT = ("dev WER", "CER", "speed"), ("dev perplexity", "tokens/s")
 
 NOTES = {"skipped": "skipped", "infeasible": "too short"}
 """Figures noted behind a row when they are not 0; the plain line says more."""
 
 GAP = "  "
 
-DISPENSABLE = ("learning rate", "speed", "time", "CER")
+DISPENSABLE = ("learning rate", "speed", "tokens/s", "time", "CER")
 """Columns that a narrow terminal goes without, in this order."""
 
 
@@ -154,10 +160,14 @@ class Dashboard:
         return Group(*parts)
 
 
-def best_epoch(history: Iterable[Figures]) -> Figures | None:
-    """The record whose model is kept: the lowest WER on dev, then CER, then the earliest; None without any WER."""
-    scored = [record for record in history if _number(record, "dev_wer") is not None]
-    return min(scored, key=lambda record: (record["dev_wer"], _number(record, "dev_cer") or 0.0), default=None)
+def best_epoch(history: Sequence[Figures]) -> Figures | None:
+    """The record whose model is kept: the lowest WER on dev, then CER, then the earliest; or the lowest perplexity.
+
+    None without any of them.
+    """
+    measure = "dev_perplexity" if any("dev_perplexity" in record for record in history) else "dev_wer"
+    scored = [record for record in history if _number(record, measure) is not None]
+    return min(scored, key=lambda record: (record[measure], _number(record, "dev_cer") or 0.0), default=None)
 
 
 def step_line(figures: Figures) -> str:
@@ -182,8 +192,13 @@ def _table(rows: Sequence[Figures], best: Figures | None, running: Figures | Non
     rows = [*rows, running] if running else rows
     columns = {heading: _column(heading, [_text(row, *figure) for row in rows]) for heading, figure in COLUMNS.items()}
     notes = ["", *(_notes(row, row is best) for row in rows)]
+    for heading in OF_SPEECH if any("tokens_per_s" in row for row in rows) else OF_TEXT:
+        del columns[heading]
     for heading in DISPENSABLE:
-        if sum(len(cells[0] + GAP) for cells in columns.values()) + max(map(len, notes)) > console().width:
+        if (
+            heading in columns
+            and sum(len(cells[0] + GAP) for cells in columns.values()) + max(map(len, notes)) > console().width
+        ):
             del columns[heading]
     first, *lines = map(GAP.join, zip(*columns.values(), notes, strict=True))
     table = Text(no_wrap=True, overflow="ellipsis").append(first.rstrip(), "bold underline")
@@ -223,7 +238,7 @@ def _foot(running: Figures, epochs: int) -> "list[RenderableType]":
         f"{step}/{steps}" if steps else "waiting for the first batch",
         "scoring dev" if step == steps else f"left: {', '.join(filter(None, left))}" if any(left) else "",
     )
-    remarks = _in_words(running, "gradient_norm", "blank_share", "times_real_time", "waiting_share")
+    remarks = _in_words(running, "gradient_norm", "blank_share", "times_real_time", "tokens_per_s", "waiting_share")
     return [Text(), line, *([Text(remarks, style="dim")] if remarks else [])]
 
 

@@ -1,4 +1,4 @@
-"""The bidirectional LSTM layer, in the form that is fastest on the device at hand.
+"""The LSTM layers: bidirectional, in the form that is fastest on the device at hand, and unidirectional with a state.
 
 Shapes: B utterances, T frames, D inputs, H units in each direction.
 """
@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+State = tuple[Tensor, Tensor]
+"""What a unidirectional layer has kept of the past: its outputs and its memory cells, (1, B, H) each."""
 
 WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -31,18 +34,7 @@ class BidirectionalLSTM(nn.Module):
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
-        for name, weight in self.lstm.named_parameters():
-            if name.startswith("weight_hh"):
-                for gate in weight.chunk(4):
-                    nn.init.orthogonal_(gate)
-            elif name.startswith("weight_ih"):
-                for gate in weight.chunk(4):
-                    nn.init.xavier_uniform_(gate)
-            else:
-                nn.init.zeros_(weight)
-            if name.startswith("bias_ih"):
-                # PyTorch orders the gates i, f, g, o; a forget gate open at the start lets gradients pass early on.
-                nn.init.ones_(weight[hidden : 2 * hidden])
+        _initialise(self.lstm)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Runs the layer over a padded batch.
@@ -75,6 +67,47 @@ class BidirectionalLSTM(nn.Module):
         with torch.autocast(kind, enabled=False):  # which the threads would not know of
             forward, backward = _learn(*sides[0], *sides[1]) if torch.is_grad_enabled() else _both(_plain_lstm, sides)
         return torch.cat([forward, _take(backward, mirror)], dim=2) * inside[..., None]
+
+
+class UnidirectionalLSTM(nn.Module):
+    """One layer whose memory cells run forwards alone, so that it can be taken step by step.
+
+    Source: as `BidirectionalLSTM`.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, hidden, batch_first=True)
+        _initialise(self.lstm)
+
+    def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Runs the layer over a padded batch, which needs no packing: what is padding lies behind all that counts.
+
+        Args:
+            inputs: (B, T, D).
+            state: Where an earlier call ended; None at the beginning.
+
+        Returns:
+            (B, T, H), meaningless beyond each length, and the state after the last of T.
+        """
+        outputs: tuple[Tensor, State] = self.lstm(inputs, state)
+        return outputs
+
+
+def _initialise(lstm: nn.LSTM) -> None:
+    """Orthogonal from step to step, Xavier's from below, all gates without a bias but for an open forget gate."""
+    for name, weight in lstm.named_parameters():
+        if name.startswith("weight_hh"):
+            for gate in weight.chunk(4):
+                nn.init.orthogonal_(gate)
+        elif name.startswith("weight_ih"):
+            for gate in weight.chunk(4):
+                nn.init.xavier_uniform_(gate)
+        else:
+            nn.init.zeros_(weight)
+        if name.startswith("bias_ih"):
+            # PyTorch orders the gates i, f, g, o; a forget gate open at the start lets gradients pass early on.
+            nn.init.ones_(weight[lstm.hidden_size : 2 * lstm.hidden_size])
 
 
 class _SideBySide(torch.autograd.Function):

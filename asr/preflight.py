@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchaudio
@@ -212,37 +214,70 @@ class Trial:
         Raises:
             AsrError: Out of memory, or it would be; names the duration and the batch budget, and what to change.
         """
-        peaks: list[tuple[float, int]] = []
-        predicted = 0.0
-        for share in SHARES:
-            part = cut(self.batch, share)
-            amount = part.waveforms.numel() / self.batch.waveforms.numel()
-            if len(peaks) > 1:
-                predicted = self._foretell(peaks, amount, later_bytes)
-            reset_peak_memory(self.device)
-            with memory_trouble(self.batch, self.longest_s, self.batch_s, "before the first step", amount / 2):
-                rehearse(part)
-            peaks.append((amount, peak_memory_bytes(self.device)))
-            del part
-        self._foretell(peaks, 1.0, later_bytes)
-        reset_peak_memory(self.device)
-        measured = peaks[-1][1]
-        gaps = max(round(GAPS_SHARE * measured), GAPS_BYTES) if self.device.type == "cpu" else 0
-        training = measured + gaps + later_bytes
-        return Memory(round(predicted), measured, training, available_memory_bytes(self.device))
 
-    def _foretell(self, peaks: list[tuple[float, int]], amount: float, later_bytes: int) -> float:
-        """The peak at the whole batch; raises when already that at `amount` of it is more than there is."""
-        (less, low), (more, high) = peaks[-2:]
-        slope = max((high - low) / (more - less), 1.0)
-        base = high - slope * more
-        available = available_memory_bytes(self.device)
-        if available is not None and base + slope * amount + later_bytes > available:
-            needed = _size(base + slope + later_bytes)
-            problem = f"not enough memory: about {needed} needed, {_size(available)} there"
-            fits = 0.9 * (available - later_bytes - base) / slope  # a tenth for what the line does not know
-            raise _trouble(problem, self.batch, self.longest_s, self.batch_s, fits)
-        return base + slope
+        def part(share: float) -> tuple[Batch, float]:
+            smaller = cut(self.batch, share)
+            return smaller, smaller.waveforms.numel() / self.batch.waveforms.numel()
+
+        def explain(problem: str, fits: float) -> AsrError:
+            return _trouble(problem, self.batch, self.longest_s, self.batch_s, fits)
+
+        return try_parts(part, rehearse, explain, self.device, later_bytes)
+
+
+def try_parts(
+    part: Callable[[float], tuple[Any, float]],
+    rehearse: Callable[[Any], object],
+    explain: Callable[[str, float], AsrError],
+    device: torch.device,
+    later_bytes: int = 0,
+) -> Memory:
+    """As `Trial.run`, of a batch of any kind.
+
+    Args:
+        part: About that share of the batch, and its true share; of 1, the whole.
+        explain: The error for a problem, and for the share of the batch that is thought to fit.
+    """
+    peaks: list[tuple[float, int]] = []
+    predicted = 0.0
+    for share in SHARES:
+        smaller, amount = part(share)
+        if peaks and amount <= peaks[-1][0]:  # it is too small to be cut so finely
+            continue
+        if len(peaks) > 1:
+            predicted = _foretell(peaks, amount, explain, device, later_bytes)
+        reset_peak_memory(device)
+        with out_of_memory(partial(explain, "out of memory before the first step", amount / 2)):
+            rehearse(smaller)
+        peaks.append((amount, peak_memory_bytes(device)))
+        del smaller
+    if len(peaks) > 1:
+        _foretell(peaks, 1.0, explain, device, later_bytes)
+    reset_peak_memory(device)
+    measured = peaks[-1][1]
+    gaps = max(round(GAPS_SHARE * measured), GAPS_BYTES) if device.type == "cpu" else 0
+    training = measured + gaps + later_bytes
+    return Memory(round(predicted), measured, training, available_memory_bytes(device))
+
+
+def _foretell(
+    peaks: list[tuple[float, int]],
+    amount: float,
+    explain: Callable[[str, float], AsrError],
+    device: torch.device,
+    later_bytes: int,
+) -> float:
+    """The peak at the whole batch; raises when already that at `amount` of it is more than there is."""
+    (less, low), (more, high) = peaks[-2:]
+    slope = max((high - low) / (more - less), 1.0)
+    base = high - slope * more
+    available = available_memory_bytes(device)
+    if available is not None and base + slope * amount + later_bytes > available:
+        needed = _size(base + slope + later_bytes)
+        problem = f"not enough memory: about {needed} needed, {_size(available)} there"
+        fits = 0.9 * (available - later_bytes - base) / slope  # a tenth for what the line does not know
+        raise explain(problem, fits)
+    return base + slope
 
 
 @contextmanager
@@ -259,12 +294,19 @@ def memory_trouble(batch: Batch, longest_s: float, batch_s: float, when: str, fi
     Raises:
         AsrError: Out of memory; names the duration and the batch budget, and what to change.
     """
+    with out_of_memory(lambda: _trouble(f"out of memory {when}", batch, longest_s, batch_s, fits)):
+        yield
+
+
+@contextmanager
+def out_of_memory(explain: Callable[[], AsrError]) -> Iterator[None]:
+    """Raises what `explain` gives in place of any of the ways in which memory runs out within the block."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if isinstance(error, RuntimeError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
-        raise _trouble(f"out of memory {when}", batch, longest_s, batch_s, fits) from error
+        raise explain() from error
 
 
 def cut(batch: Batch, share: float) -> Batch:

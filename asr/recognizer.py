@@ -16,12 +16,13 @@ from torch import Tensor
 
 from asr.alignment import Word
 from asr.audio import Waveform, read, resample
-from asr.checkpoint import Checkpoint, load_model
+from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
 from asr.decoding import greedy
 from asr.device import choose
 from asr.errors import AsrError, AudioError, ModelError
 from asr.features import length_mask
+from asr.files import read_json
 from asr.model import output_frames
 from asr.progress import track
 from asr.reading import Alternative, Reader, Reading
@@ -181,14 +182,15 @@ def load(folder: Path, device: str = "auto", greedy: bool = False, search: Searc
 
 
 def find_model() -> Path:
-    """The model folder to use when none is named: `$ASR_MODEL`, else the only one below `exp/`.
+    """The model folder to use when none is named: `$ASR_MODEL`, else the only one below `exp/` that is not of language.
 
     Raises:
         ModelError: There is none, or more than one to choose from.
     """
     if named := os.environ.get("ASR_MODEL"):
         return Path(named)
-    found = sorted(path.parent for path in Path("exp").rglob("model/config.json"))
+    paths = sorted(Path("exp").rglob("model/config.json"))
+    found = [path.parent for path in paths if kind_of(read_json(path)) != "language model"]
     if len(found) == 1:
         return found[0]
     if not found:

@@ -15,6 +15,9 @@ from asr.metrics import Errors, Interval, aligned, interval, score, total, worst
 LISTED = 20
 """Utterances in the listing of the worst."""
 
+USE = '`asr transcribe AUDIO --model FOLDER`, or `asr.load("FOLDER").transcribe("AUDIO").text`.'
+"""What a model card says on how to put the model to use."""
+
 LOSS, WER, CER = "tab:blue", "tab:red", "tab:orange"
 """Colours in the picture of a training."""
 
@@ -108,12 +111,9 @@ def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, s
     )
 
 
-def model_card(title: str, facts: Mapping[str, str]) -> str:
+def model_card(title: str, facts: Mapping[str, str], kind: str = "speech recognition model", use: str = USE) -> str:
     """README.md of a model folder."""
-    use = '`asr transcribe AUDIO --model FOLDER`, or `asr.load("FOLDER").transcribe("AUDIO").text`.'
-    return "\n".join(
-        [f"# {title}", "", f"A speech recognition model made by asr {__version__}. {use}", "", *_table(facts)]
-    )
+    return "\n".join([f"# {title}", "", f"A {kind} made by asr {__version__}. {use}", "", *_table(facts)])
 
 
 def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
@@ -137,12 +137,14 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
     _draw(above, history, "loss", color=LOSS, label="training loss")
     _draw(rates, history, "dev_wer", 100, color=WER, label="dev WER")
     _draw(rates, history, "dev_cer", 100, color=CER, label="dev CER", linewidth=0.8, markersize=3)
-    if best := best_epoch(history):
+    _draw(rates, history, "dev_perplexity", color=WER, label="dev perplexity")
+    of_text = any("dev_perplexity" in record for record in history)
+    if (best := best_epoch(history)) and not of_text:
         epoch, wer = best["epoch"], 100 * best["dev_wer"]
         dot = {"marker": "o", "markersize": 7, "markeredgecolor": "white", "linestyle": "", "color": WER}
         rates.plot(epoch, wer, **dot, label=f"best WER: {wer:.2f} %, epoch {epoch}")
-    _arrange(above, "CTC loss a token", LOSS)
-    _arrange(rates, "error rate on dev, %", WER)
+    _arrange(above, "loss a token" if of_text else "CTC loss a token", LOSS)
+    _arrange(rates, "perplexity on dev" if of_text else "error rate on dev, %", WER)
     for axes in below:
         _draw(axes, history, "learning_rate", color="0.3")
         _arrange(axes, "learning rate")

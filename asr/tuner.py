@@ -58,9 +58,6 @@ class Dev:
     def references(self) -> list[str]:
         return [utterance.text for utterance in self.utterances]
 
-    def read(self, reader: Reader, matrices: Sequence[NDArray[Any]]) -> list[Reading]:
-        """What a reader makes of the first so many of the matrices."""
-
     def word_groups(self, readings: Sequence[Reading]) -> dict[str, tuple[list[float], list[bool]]]:
         """The confidences of each speaker's words, and which of the words are right."""
         groups: dict[str, tuple[list[float], list[bool]]] = defaultdict(lambda: ([], []))
@@ -234,13 +231,7 @@ def _weigh_second(dev: Dev, reader: Reader) -> Decoder:
             lists.append([(decoder.vocabulary.decode(each.tokens), each.score) for each in hypotheses])
     scores = [reader.second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
     weights, errors = rescoring.tune(lists, scores, dev.references)
-    words = total_words(dev)
-    say(
-        f"tune: second language model: weight {weights.weight:g}, word_score {weights.word_score:g}: {errors / words:.2%}"
-    )
+    wer = errors / max(1, sum(len(reference.split()) for reference in dev.references))
+    say(f"tune: second model: weight {weights.weight:g}, word_score {weights.word_score:g}: WER {wer:.2%}")
     config = replace(decoder.config, rescoring_weight=weights.weight, rescoring_word_score=weights.word_score)
     return decoder.reweighted(config, nbest=config.rescored)
-
-
-def total_words(dev: Dev) -> int:
-    return max(1, sum(len(reference.split()) for reference in dev.references))

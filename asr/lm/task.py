@@ -1,0 +1,125 @@
+"""Text as a training task: sentences, the cross-entropy of each next token, perplexity on dev."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from asr import preflight
+from asr.config import settings
+from asr.distributed import Processes
+from asr.errors import AsrError, ModelError
+from asr.lm.checkpoint import LanguageModel
+from asr.lm.network import sentence_log_probabilities
+from asr.lm.neural import NeuralModel
+from asr.lm.sentences import SentenceBatch, Sentences, plan
+from asr.lm.vocabulary import UNKNOWN
+from asr.task import Score, Tally
+from asr.training import RunConfig
+
+CONVENIENCES = ("save_every_s",)
+"""The settings that the weights do not depend on: a broken-off run may go on with others."""
+
+
+@settings
+class TextTrainingConfig(RunConfig):
+    epochs: Annotated[int, Gt(0)] = 5
+    batch_tokens: Annotated[int, Gt(0)] = 2048
+    """Tokens in a batch, padding included; shared out where several processes train together."""
+    dev_every: Annotated[int, Ge(2)] = 200
+    """Without a text for dev, one sentence in so many is held out for it, beginning with the first."""
+
+
+@dataclass
+class TextTask:
+    """A language model that learns from sentences; see `asr.task.Task`."""
+
+    checkpoint: LanguageModel
+    train: Sentences
+    dev: Sentences
+    config: TextTrainingConfig
+    device: torch.device
+    processes: Processes = field(default_factory=Processes)
+    goal: str = "perplexity"
+    idle: int = 0
+
+    def __post_init__(self) -> None:
+        self.model = NeuralModel(self.checkpoint, self.device)
+        self.lengths = self.train.lengths
+
+    def amount(self) -> str:
+        return f"{len(self.train.ids)} tokens in {len(self.train)} sentences"
+
+    def check(self) -> Iterator[preflight.Finding]:
+        yield preflight.Finding("text", f"train {self.amount()}; dev {len(self.dev)} sentences")
+        unknown = [float((part.ids == UNKNOWN).mean()) for part in (self.train, self.dev)]
+        shares = f"unknown in train {unknown[0]:.2%}, in dev {unknown[1]:.2%}"
+        yield preflight.Finding("vocabulary", f"{len(self.checkpoint.vocabulary)} tokens; {shares}")
+
+    def try_longest(
+        self, rehearse: Callable[[SentenceBatch, Sequence[int]], None], later_bytes: int
+    ) -> preflight.Memory:
+        draws = max(self.plan(0), key=lambda draws: len(draws) * int(self.lengths[draws].max()))
+        draws = list(self.processes.share(draws)) or draws[:1]
+        batch = self.train.batch(draws)
+
+        def part(share: float) -> tuple[SentenceBatch, float]:
+            smaller = batch.cut(share)
+            return smaller, smaller.tokens.numel() / batch.tokens.numel()
+
+        return preflight.try_parts(
+            part,
+            lambda smaller: rehearse(smaller, draws[: len(smaller.ids)]),
+            lambda problem, fits: self._trouble(problem, batch, fits),
+            self.device,
+            later_bytes,
+        )
+
+    def begin(self, resumed: bool) -> None:
+        """All is ready: the text is in memory, and a new model needs to know no more of it than its vocabulary."""
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        return plan(self.lengths, self.config.batch_tokens, self.config.seed, epoch)
+
+    def load(self, batches: Sequence[list[int]]) -> Iterator[SentenceBatch]:
+        return map(self.train.batch, batches)
+
+    def tokens(self, draw: int) -> int:
+        return int(self.lengths[draw])
+
+    def losses(
+        self, forward: Callable[..., Any], batch: SentenceBatch, draws: Sequence[int], epoch: int
+    ) -> tuple[Tensor, Tally]:
+        losses = -sentence_log_probabilities(forward, batch.tokens, batch.lengths)
+        return losses, Tally(loss=float(losses.detach().sum()), tokens=float(batch.lengths.sum()))
+
+    def memory_trouble(self, batch: SentenceBatch, when: str) -> AbstractContextManager[None]:
+        return preflight.out_of_memory(lambda: self._trouble(f"out of memory {when}", batch))
+
+    def evaluate(self, tally: Tally) -> Score:
+        """The perplexity per token."""
+        ours = torch.zeros(len(self.dev), dtype=torch.bool)
+        ours[self.processes.rank :: self.processes.count] = True
+        part = self.dev.take(ours.numpy())
+        log_probability, tokens = self.processes.sum(
+            [math.fsum(self.model.score(part, self.config.batch_tokens)), float(part.lengths.sum())]
+        )
+        return Score({"perplexity": math.exp(min(-log_probability / tokens, 700.0))})
+
+    def prove(self, saved: LanguageModel) -> None:
+        """By how likely both find the first sentences of dev."""
+        first = Sentences.of(self.dev[place] for place in range(min(len(self.dev), 20)))
+        if NeuralModel(saved, self.device).score(first) != self.model.score(first):
+            raise ModelError("what was saved predicts differently from what was trained; the last good model is kept")
+
+    def _trouble(self, problem: str, batch: SentenceBatch, fits: float = 0.5) -> AsrError:
+        held = f"{len(batch.ids)} sentences of up to {batch.tokens.shape[1] - 1} tokens"
+        budget, advice = self.config.batch_tokens, "make the model smaller"
+        if fits > 0:
+            advice = f"lower training.batch_tokens to about {float(f'{fits * budget:.2g}'):.0f}"
+        return AsrError(f"{problem}: the batch holds {held} (training.batch_tokens = {budget}): {advice}")
