@@ -166,10 +166,10 @@ def _check_fit(path: Path, units: str, words: Sequence[str], vocabulary: Vocabul
     unfitting = [word for word in words if vocabulary.unknown(word)]
     share = 1 - len(unfitting) / max(len(words), 1)
     if share < LEAST_FITTING:
-        letters = sorted({letter for word in unfitting for letter in vocabulary.unknown(word)})
+        foreign = sorted({letter for word in unfitting for letter in vocabulary.unknown(word)})
         raise ModelError(
             f"{path}: the model can spell {share:.1%} of its {len(words)} words, such as not {unfitting[0]!r}; "
-            f"it has no {' '.join(map(repr, letters[:5]))}{_hint(words)}"
+            f"it has no {' '.join(map(repr, foreign[:5]))}{_hint(words)}"
         )
 
 

@@ -105,7 +105,7 @@ def tune(
     if second:
         models["second_lm"] = second
         second_model = NeuralModel.load(second, device)
-    dev = _hear(recognizer, manifest)
+    dev = hear(recognizer, manifest)
     greedy, facts = _judge(dev, GREEDY, reader)
     tuned = Tuned(digest(folder / WEIGHTS), greedy=greedy, dev={"dev": dev.title, **facts})
     if language_model:
@@ -128,7 +128,7 @@ def tune(
     return tuned
 
 
-def _hear(recognizer: Recognizer, manifest: Path) -> Dev:
+def hear(recognizer: Recognizer, manifest: Path) -> Dev:
     """A manifest's utterances, texts normalised, and their matrices."""
     utterances = [replace(each, text=normalise(each.text)) for each in read_manifest(manifest)]
     if not any(utterance.text for utterance in utterances):

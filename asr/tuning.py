@@ -58,13 +58,17 @@ class Tuning:
         dev, at last in small ones on all of it; then tries other beams. Among equals the first, nearest to the start,
         and the smallest beam win.
         """
+        config = self.weights(start).config
+        beams = sorted({*BEAMS, start.beam})
+        return min((self.trial(replace(config, beam=beam)) for beam in beams), key=lambda trial: trial.word_errors)
+
+    def weights(self, start: DecodingConfig) -> Trial:
+        """As `run`, with the beam that it starts with."""
         stride = max(1, len(self.matrices) // SKETCH)
         config = start
         for steps in STEPS[:-1]:
             config = self._descend(config, steps, stride)
-        config = self._descend(config, STEPS[-1], 1)
-        beams = sorted({*BEAMS, start.beam})
-        return min((self.trial(replace(config, beam=beam)) for beam in beams), key=lambda trial: trial.word_errors)
+        return self.trial(self._descend(config, STEPS[-1], 1))
 
     def trial(self, config: DecodingConfig, stride: int = 1) -> Trial:
         """What the settings do on every `stride`-th utterance of dev."""

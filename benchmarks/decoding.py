@@ -1,0 +1,192 @@
+"""Beam search on the posteriors of a trained model: speed and word errors, against pyctcdecode and against greedy.
+
+    python benchmarks/decoding.py MODEL MANIFEST --lm 3gram.arpa.gz [--lm 4gram.arpa.gz] [--lm char6.arpa.gz]
+        [--rescore LSTM_FOLDER] [--peer-python PEER/bin/python]
+
+Every language model is tuned in the same way on the same utterances of dev (see `asr.tuning`), the peer with the first
+one too. Speeds are of one process, in turns within one run. The bound for greedy decoding and word times is the
+acoustic forward pass.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.decoder import Decoder, DecodingConfig
+from asr.device import describe
+from asr.lm import rescoring
+from asr.lm.neural import NeuralModel
+from asr.metrics import interval, score, total
+from asr.reading import Reader
+from asr.recognizer import Recognizer, load
+from asr.text import normalise
+from asr.tuner import Dev, hear
+from asr.tuning import Tuning
+
+Matrices = Sequence[NDArray[Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--lm", type=Path, action="append", default=[])
+    parser.add_argument("--rescore", type=Path)
+    parser.add_argument("--peer-python", type=Path)
+    parser.add_argument("--tune-on", type=int, default=120, help="utterances, spread over all")
+    parser.add_argument("--time-on", type=int, default=60, help="utterances, spread over all")
+    parser.add_argument("--beam", type=int, default=50)
+    options = parser.parse_args()
+    recognizer = load(options.model, "cpu", greedy=True)
+    dev = hear(recognizer, options.manifest)
+    print(f"{dev.title}; {describe(recognizer.device)}")
+    greedy_share(recognizer, dev)
+    vocabulary = recognizer.checkpoint.vocabulary
+    greedy = Reader(vocabulary, recognizer.frame_s)
+    report(dev, "greedy", [reading.text for reading in greedy.read(dev.matrices, durations(dev))])
+    timed = spread(dev, options.time_on)
+    for number, path in enumerate(options.lm):
+        decoder = Decoder(vocabulary, DecodingConfig(beam=options.beam), path)
+        tuned = tuned_on(dev, options.tune_on, lambda config, part: texts(decoder.reweighted(config), part))
+        decoder = decoder.reweighted(tuned)
+        report(dev, f"{path.name}, {weights(tuned)}", texts(decoder, dev.matrices))
+        ours_s = seconds(lambda: [decoder.decode(matrix) for matrix in part_of(dev, timed)])
+        audio_s = sum(durations(dev)[place] for place in timed)
+        print(f"    {audio_s / ours_s:.0f} times real time in one process")
+        if number == 0:
+            own_engine(dev, timed[:10], decoder)
+            if options.rescore:
+                rescored(dev, decoder, options.rescore)
+            if options.peer_python:
+                peer(dev, timed, options, decoder, ours_s)
+
+
+def greedy_share(recognizer: Recognizer, dev: Dev) -> None:
+    """What greedy decoding with word times adds to the forward pass of a two-minute batch."""
+    import torch
+
+    lengths = torch.tensor([round(16.0 * recognizer.sample_rate_hz)] * 8)
+    waveforms = 0.1 * torch.randn(8, int(lengths[0]))
+    reader = Reader(recognizer.checkpoint.vocabulary, recognizer.frame_s)
+    forward_s = min(seconds(lambda: recognizer.log_probabilities(waveforms, lengths)) for _ in range(3))
+    forward_per_s = forward_s / float(lengths.sum() / recognizer.sample_rate_hz)
+    matrices, heard_s = dev.matrices[:50], durations(dev)[:50]
+    reading_per_s = min(seconds(lambda: reader.read(matrices, heard_s)) for _ in range(3)) / sum(heard_s)
+    print(
+        f"forward pass {1e3 * forward_per_s:.2f} ms, greedy decoding with word times and confidence "
+        f"{1e3 * reading_per_s:.3f} ms a second of speech: {reading_per_s / forward_per_s:.2%}"
+    )
+
+
+def own_engine(dev: Dev, places: Sequence[int], decoder: Decoder) -> None:
+    """Our own search next to flashlight-text: the same texts?"""
+    part = part_of(dev, places)
+    own = replace(decoder, config=replace(decoder.config, engine="python"))
+    theirs_s, own_s = seconds(lambda: texts(decoder, part)), seconds(lambda: texts(own, part))
+    same = sum(left == right for left, right in zip(texts(decoder, part), texts(own, part), strict=True))
+    print(f"    our own engine: {own_s / theirs_s:.1f} times as long, {same} of {len(part)} texts the same")
+
+
+def rescored(dev: Dev, decoder: Decoder, folder: Path) -> None:
+    """A recurrent language model over the best hypotheses."""
+    model = NeuralModel.load(folder)
+    wide = decoder.reweighted(decoder.config, nbest=decoder.config.rescored)
+    lists = [
+        [(decoder.vocabulary.decode(each.tokens), each.score) for each in hypotheses]
+        for hypotheses in wide.decode_many(dev.matrices)
+    ]
+    scores = [model.score_sentences([text for text, _ in pairs]) for pairs in lists]
+    found, _ = rescoring.tune(lists, scores, dev.references)
+    best = [rescoring.rescore(*pair, found)[0][0] for pair in zip(lists, scores, strict=True)]
+    report(dev, f"then {folder.name}, weight {found.weight:g}, word_score {found.word_score:g}", best)
+
+
+def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: Decoder, ours_s: float) -> None:
+    """pyctcdecode with the same language model, words and beam, tuned in the same way."""
+    with tempfile.TemporaryDirectory() as folder:
+        posteriors, labels, words = (Path(folder) / name for name in ("posteriors.npz", "labels.json", "words.txt"))
+        np.savez(posteriors, **{str(place): matrix for place, matrix in enumerate(dev.matrices)})
+        labels.write_text(json.dumps(["", *decoder.vocabulary.spellings[1:]]))
+        words.write_text("\n".join(decoder.lexicon or []), encoding="utf-8")
+        script = Path(__file__).with_name("peer_pyctcdecode.py")
+        command = [options.peer_python, script, posteriors, labels, words, options.lm[0]]
+        with subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            json.loads(process.stdout.readline())
+            place_of = {id(matrix): place for place, matrix in enumerate(dev.matrices)}
+
+            def ask(config: DecodingConfig, part: Matrices) -> dict[str, Any]:
+                request = {name: getattr(config, name) for name in ("lm_weight", "word_score", "beam")}
+                places = [place_of[id(matrix)] for matrix in part]
+                print(json.dumps({**request, "places": places}), file=process.stdin, flush=True)
+                answer: dict[str, Any] = json.loads(process.stdout.readline())
+                return answer
+
+            tuned = tuned_on(dev, options.tune_on, lambda config, part: ask(config, part)["texts"])
+            answer = ask(tuned, part_of(dev, timed))
+            again_s = seconds(lambda: [decoder.decode(matrix) for matrix in part_of(dev, timed)])
+            low, high = sorted((answer["seconds"] / ours_s, answer["seconds"] / again_s))
+            report(dev, f"pyctcdecode, {weights(tuned)}", ask(tuned, dev.matrices)["texts"])
+            print(
+                f"    {answer['seconds']:.1f} s, ours {ours_s:.1f} and again {again_s:.1f} s: {low:.1f}x to {high:.1f}x"
+            )
+            process.stdin.close()
+
+
+def tuned_on(dev: Dev, count: int, decode: Callable[[DecodingConfig, Matrices], list[str]]) -> DecodingConfig:
+    places = spread(dev, count)
+    tuning = Tuning(decode, part_of(dev, places), [dev.references[place] for place in places])
+    return tuning.weights(DecodingConfig()).config
+
+
+def report(dev: Dev, title: str, found: Sequence[str]) -> None:
+    """WER with its interval over speakers."""
+    ids = [utterance.id for utterance in dev.utterances]
+    errors = score(dict(zip(ids, dev.references, strict=True)), dict(zip(ids, map(normalise, found), strict=True)))
+    bounds = interval(errors, {utterance.id: utterance.speaker for utterance in dev.utterances})
+    print(f"{title}: WER {total(errors.values()).wer:.2%} ({bounds.low:.2%} to {bounds.high:.2%})", flush=True)
+
+
+def texts(decoder: Decoder, matrices: Matrices) -> list[str]:
+    try:
+        return [decoder.vocabulary.decode(found[0].tokens) for found in decoder.decode_many(matrices)]
+    finally:
+        decoder.close()
+
+
+def spread(dev: Dev, count: int) -> list[int]:
+    return list(range(0, len(dev.utterances), max(1, len(dev.utterances) // count)))[:count]
+
+
+def part_of(dev: Dev, places: Sequence[int]) -> list[NDArray[Any]]:
+    return [dev.matrices[place] for place in places]
+
+
+def durations(dev: Dev) -> list[float]:
+    return [utterance.duration_s or 0.0 for utterance in dev.utterances]
+
+
+def weights(config: DecodingConfig) -> str:
+    return f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
