@@ -55,19 +55,31 @@ def main() -> None:
     report(dev, "greedy", [reading.text for reading in greedy.read(dev.matrices, durations(dev))])
     timed = spread(dev, options.time_on)
     for number, path in enumerate(options.lm):
-        decoder = Decoder(vocabulary, DecodingConfig(beam=options.beam), path)
-        tuned = tuned_on(dev, options.tune_on, lambda config, part: texts(decoder.reweighted(config), part))
-        decoder = decoder.reweighted(tuned)
-        report(dev, f"{path.name}, {weights(tuned)}", texts(decoder, dev.matrices))
-        ours_s = seconds(lambda: [decoder.decode(matrix) for matrix in part_of(dev, timed)])
-        audio_s = sum(durations(dev)[place] for place in timed)
-        print(f"    {audio_s / ours_s:.0f} times real time in one process")
+        decoder = with_model(dev, Decoder(vocabulary, DecodingConfig(beam=options.beam), path), options.tune_on)
+        ours_s = time_of(dev, decoder, timed)
         if number == 0:
             own_engine(dev, timed[:10], decoder)
             if options.rescore:
                 rescored(dev, decoder, options.rescore)
             if options.peer_python:
                 peer(dev, timed, options, decoder, ours_s)
+
+
+def with_model(dev: Dev, decoder: Decoder, tune_on: int) -> Decoder:
+    """The decoder tuned; its WER is reported."""
+    tuned = tuned_on(dev, tune_on, lambda config, part: texts(decoder.reweighted(config), part))
+    decoder = decoder.reweighted(tuned)
+    assert decoder.language_model
+    report(dev, f"{decoder.language_model.name}, {weights(tuned)}", texts(decoder, dev.matrices))
+    return decoder
+
+
+def time_of(dev: Dev, decoder: Decoder, places: Sequence[int]) -> float:
+    """Seconds for some utterances, in this process alone."""
+    taken_s = seconds(lambda: [decoder.decode(matrix) for matrix in part_of(dev, places)])
+    audio_s = sum(durations(dev)[place] for place in places)
+    print(f"    {audio_s / taken_s:.0f} times real time in one process")
+    return taken_s
 
 
 def greedy_share(recognizer: Recognizer, dev: Dev) -> None:
@@ -136,7 +148,7 @@ def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: D
 
             tuned = tuned_on(dev, options.tune_on, lambda config, part: ask(config, part)["texts"])
             answer = ask(tuned, part_of(dev, timed))
-            again_s = seconds(lambda: [decoder.decode(matrix) for matrix in part_of(dev, timed)])
+            again_s = time_of(dev, decoder, timed)
             low, high = sorted((answer["seconds"] / ours_s, answer["seconds"] / again_s))
             report(dev, f"pyctcdecode, {weights(tuned)}", ask(tuned, dev.matrices)["texts"])
             print(
