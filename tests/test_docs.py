@@ -59,10 +59,12 @@ def parse(arguments: list[str]) -> dict[str, object]:
     Raises:
         click's UsageError: No such command or option, an argument missing or too many.
     """
-    name, *rest = arguments
-    group = typer.main.get_command(cli.app)
-    assert name in group.commands, f"no command {name}"
-    return group.commands[name].make_context(name, rest).params
+    command, rest = typer.main.get_command(cli.app), arguments
+    while commands_below := getattr(command, "commands", None):
+        name, *rest = rest
+        assert name in commands_below, f"no command {name}"
+        command = commands_below[name]
+    return command.make_context(name, rest).params
 
 
 def check(arguments: list[str]) -> None:

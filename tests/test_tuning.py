@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import pytest
+
+from asr.decoder import DecodingConfig
+from asr.tuning import BEAMS, SKETCH, STEPS, Tuning
+
+START = DecodingConfig(beam=50, lm_weight=0.6, word_score=0.5)
+
+
+def decoder(best_weight, best_score, smallest_beam=25):
+    """Texts of ten words each, the more of them wrong the further the settings are from the best ones."""
+    asked = []
+
+    def decode(config, matrices):
+        asked.append((config, len(matrices)))
+        distance = abs(config.lm_weight - best_weight) + abs(config.word_score - best_score)
+        wrong = min(10, round(4 * distance + (config.beam < smallest_beam)))
+        return [" ".join(["no"] * wrong + ["yes"] * (10 - wrong))] * len(matrices)
+
+    return decode, asked
+
+
+def tuning(decode, utterances=3):
+    return Tuning(decode, [None] * utterances, [" ".join(["yes"] * 10)] * utterances)
+
+
+@pytest.mark.parametrize(("weight", "score"), [(0.6, 0.5), (1.6, 2.5), (0.0, -1.5)])
+def test_it_walks_to_the_best_weights(weight, score):
+    found = tuning(decoder(weight, score)[0]).run(START)
+    assert found.config.lm_weight == pytest.approx(weight, abs=STEPS[-1][0])
+    assert found.config.word_score == pytest.approx(score, abs=STEPS[-1][1])
+    assert found.wer == 0
+
+
+def test_the_smallest_beam_that_is_as_good_is_taken():
+    assert tuning(decoder(0.6, 0.5, smallest_beam=25)[0]).run(START).config.beam == 25
+    assert tuning(decoder(0.6, 0.5, smallest_beam=0)[0]).run(START).config.beam == min(BEAMS)
+    decode, asked = decoder(0.6, 0.5)
+    assert tuning(decode).run(replace(START, beam=7)).config.beam == 25
+    assert 7 in {config.beam for config, _ in asked}
+
+
+def test_the_weights_alone_keep_the_beam():
+    decode, asked = decoder(1.0, 0.5)
+    assert tuning(decode).weights(START).config.beam == 50
+    assert {config.beam for config, _ in asked} == {50}
+
+
+def test_a_weight_below_zero_is_never_tried():
+    decode, asked = decoder(-3.0, 0.5)
+    assert tuning(decode).run(START).config.lm_weight == 0
+    assert min(config.lm_weight for config, _ in asked) == 0
+
+
+def test_nothing_is_decoded_twice_and_first_only_a_part():
+    decode, asked = decoder(1.6, 2.5)
+    found = tuning(decode, utterances=4 * SKETCH).run(START)
+    assert len(asked) == len(set(asked))
+    assert {count for _, count in asked} == {SKETCH, 4 * SKETCH}
+    assert asked[0][1] == SKETCH
+    assert found.utterances == 4 * SKETCH
+
+
+def test_where_all_settings_are_alike_the_search_stays():
+    found = Tuning(lambda config, matrices: ["yes"], [None], ["yes"]).run(START)
+    assert (found.config.lm_weight, found.config.word_score) == (START.lm_weight, START.word_score)
+
+
+def test_each_trial_is_told(capsys):
+    tuning(decoder(0.6, 0.5)[0]).run(START)
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("tune: lm_weight 0.6, word_score 0.5, beam 50: WER 0.00% on 3 utterances, ")
