@@ -6,8 +6,8 @@ Scores mean the same in both, so that weights found with one serve the other. Ho
 * flashlight knows no weight per word without a lexicon, and no hotwords: a scorer of ours stands on top of its model.
 * A word of characters is spelled with the space behind it, and a frame that is surely a space follows the recording.
 * At a word's end flashlight starts anew, and the word's last token cannot go on for a second frame. Where words end in
-  pieces, each token therefore has a second column with the same numbers, in which it goes on: `the` is spelled `▁the`,
-  or `▁the` and then the second column's `▁the` (see `_PieceLayout`).
+  pieces, each token therefore has a second column, in which it lasts: the word `the` is spelled `▁the`, or the second
+  column's `▁the` and then `▁the` (see `_PieceLayout`).
 """
 
 import os
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from asr.errors import AsrError, ConfigError, ModelError
 from asr.search.fusion import CharacterFusion, with_hotwords
 from asr.search.hotwords import Hotwords, Matches
-from asr.search.prefix import BLANK_ID, Hypothesis, Scorer, check_matrix
+from asr.search.prefix import BLANK_ID, Hypothesis, check_matrix
 from asr.text import SPACE_IN_PIECES, Vocabulary
 
 SCORE_THRESHOLD = 50.0
@@ -215,13 +215,13 @@ class _SpacedLayout(_TokenLayout):
 
 
 class _PieceLayout(_TokenLayout):
-    """Words of pieces. The second column of token n is column n + V; it goes on with what the first began.
+    """Words of pieces. The second column of token n is column n + V, in which the token lasts beyond the frame.
 
-    A word's last piece in one frame is the first column, in more frames the first column all along but for the last
-    one, which is the second: so each path of CTC is a path here, and just one. To keep out what CTC reads otherwise, a
-    blank between the two columns, the second is open only behind a frame in which the token is likelier than the blank.
-    There remains a piece that is a whole word and lasts three frames or more: it can be scored as the word said twice,
-    where that pays. Such paths are read as CTC does, once. Silence is never heard.
+    A word's last piece in one frame is the first column; in more, it is the second column all along but for the last
+    frame: so each path of CTC is a path here, and just one. To keep out what CTC reads otherwise, a blank between the
+    columns, the second is open only before a frame in which the token is likelier than the blank. There remains a piece
+    that is a whole word and lasts four frames or more: it can be scored as the word said twice, where that pays. Such
+    paths, should they win, are read as CTC does. Silence is never heard.
     """
 
     columns_per_token = 2
@@ -231,18 +231,23 @@ class _PieceLayout(_TokenLayout):
         self.silence = 2 * size
 
     def spelled(self, tokens: list[int]) -> list[list[int]]:
-        return [tokens, [*tokens, tokens[-1] + self._size]]
+        """Both spellings of a word.
+
+        >>> _PieceLayout(3).spelled([1, 2])
+        [[1, 2], [1, 5, 2]]
+        """
+        return [tokens, [*tokens[:-1], tokens[-1] + self._size, tokens[-1]]]
 
     def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        goes_on = np.full_like(matrix, FLOOR)
-        goes_on[1:] = np.where(matrix[:-1] > matrix[:-1, :1], matrix[1:], FLOOR)
+        lasting = np.full_like(matrix, FLOOR)
+        lasting[:-1] = np.where(matrix[1:] > matrix[1:, :1], matrix[:-1], FLOOR)
         silence = np.full((len(matrix), 1), 2 * FLOOR)
-        return np.concatenate([matrix, goes_on, silence], axis=1)
+        return np.concatenate([matrix, lasting, silence], axis=1)
 
     def tokens(self, columns: list[int]) -> tuple[int, ...]:
         """As CTC reads the path.
 
-        >>> _PieceLayout(3).tokens([1, 1, 4, 2, 5, 0, 2])
+        >>> _PieceLayout(3).tokens([4, 4, 1, 5, 2, 0, 2])
         (1, 2, 2)
         """
         return _collapse([column % self._size if column < self.silence else BLANK_ID for column in columns])
@@ -346,7 +351,7 @@ def _characters_of_model(characters: Iterable[str]) -> tuple[str, ...]:
     return tuple(SPACE_IN_PIECES if character == " " else character for character in characters)
 
 
-def _with_scorer(text: ModuleType, model: Any, scorer: Scorer[Any], weight: float) -> Any:
+def _with_scorer(text: ModuleType, model: Any, scorer: CharacterFusion | _WordBonuses, weight: float) -> Any:
     """A model that adds to flashlight's `model`, which will be weighted with `weight`, what a scorer of ours says.
 
     flashlight's states are the nodes of a tree of all that was heard, the same object for the same history as long as
@@ -365,15 +370,12 @@ def _with_scorer(text: ModuleType, model: Any, scorer: Scorer[Any], weight: floa
 
         def score(self, state: Any, number: int) -> tuple[Any, float]:
             after, score = model.score(state, number)
-            extension = scorer.extend(self._ours[state], number)
-            if extension is None:
-                return after, -inf
-            self._ours[after], added = extension
+            self._ours[after], added = scorer.extend(self._ours[state], number)
             return after, score + added / weight
 
         def finish(self, state: Any) -> tuple[Any, float]:
             after, score = model.finish(state)
-            return after, score + (scorer.finish(self._ours[state]) or 0.0) / weight
+            return after, score + scorer.finish(self._ours[state]) / weight
 
     return Sum()
 
