@@ -48,7 +48,7 @@ def test_the_weights_alone_keep_the_beam():
 
 
 def test_a_weight_below_zero_is_never_tried():
-    decode, asked = decoder(-3.0, 0.5)
+    decode, asked = decoder(-0.2, 0.5)
     assert tuning(decode).run(START).config.lm_weight == 0
     assert min(config.lm_weight for config, _ in asked) == 0
 

@@ -1,0 +1,151 @@
+import gzip
+import os
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from asr import decoder as decoder_module
+from asr.decoder import Decoder, DecodingConfig
+from asr.errors import AsrError, ConfigError, ModelError
+from asr.search import flashlight
+from asr.text import SPACE_IN_PIECES, Vocabulary
+
+VOCABULARY = Vocabulary.of_characters(" abc")
+
+WORDS = {"ab": -0.5, "ba": -1.0, "c": -1.5}
+CHARACTERS = {"a": -0.5, "b": -0.7, "c": -0.9, SPACE_IN_PIECES: -0.6}
+
+
+def arpa(path, unigrams):
+    """A language model of single words, with the log10 probabilities given."""
+    signs = {"<unk>": -3.0, "<s>": -99.0, "</s>": -1.0}
+    lines = [f"{value}\t{word}" for word, value in {**signs, **unigrams}.items()]
+    text = "\n".join(["\\data\\", f"ngram 1={len(lines)}", "", "\\1-grams:", *lines, "", "\\end\\", ""])
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def matrices(count, frames=12):
+    chance = np.random.default_rng(0)
+    logits = 3 * chance.standard_normal((count, frames, len(VOCABULARY)))
+    return list(logits - np.log(np.exp(logits).sum(2, keepdims=True)))
+
+
+def text(decoder, hypotheses):
+    return decoder.vocabulary.decode(hypotheses[0].tokens)
+
+
+@pytest.mark.parametrize("engine", ["python", "flashlight"])
+@pytest.mark.parametrize("name", ["lm.arpa", "lm.arpa.gz"])
+def test_a_language_model_of_words_lets_through_its_words_only(tmp_path, engine, name):
+    if engine == "flashlight":
+        pytest.importorskip("flashlight.lib.text")
+    decoder = Decoder(VOCABULARY, DecodingConfig(engine=engine), arpa(tmp_path / name, WORDS))
+    for matrix in matrices(10):
+        assert set(text(decoder, decoder.decode(matrix)).split()) <= WORDS.keys()
+
+
+@pytest.mark.parametrize("unigrams", [None, WORDS, CHARACTERS], ids=["none", "words", "characters"])
+def test_both_engines_find_the_same(tmp_path, unigrams):
+    pytest.importorskip("flashlight.lib.text")
+    path = arpa(tmp_path / "lm.arpa", unigrams) if unigrams else None
+    hotwords = {} if unigrams else {"ab": 2.0}
+    config = DecodingConfig(beam=500, engine="flashlight", lm_weight=0.8, word_score=0.3)
+    fast = Decoder(VOCABULARY, config, path, hotwords=hotwords)
+    own = replace(fast, config=replace(config, engine="python"))
+    for matrix in matrices(5):
+        ours, theirs = own.decode(matrix), fast.decode(matrix)
+        assert text(own, ours) == text(fast, theirs)
+        assert ours[0].score == pytest.approx(theirs[0].score, abs=1e-3)
+
+
+def test_a_beam_of_one_without_a_language_model_is_the_best_path():
+    config = DecodingConfig(beam=1, word_score=0.0, engine="python")
+    for matrix in matrices(20):
+        best = Decoder(VOCABULARY, config).decode(matrix)[0].tokens
+        path = [token for before, token in pairwise([-1, *matrix.argmax(1)]) if token != before]
+        assert list(best) == [token for token in path if token != 0]
+
+
+def test_many_are_decoded_as_one_by_one_and_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    decoder = Decoder(VOCABULARY, DecodingConfig(engine="python"), arpa(tmp_path / "lm.arpa", WORDS), nbest=3)
+    some = matrices(11)
+    try:
+        together = decoder.decode_many(some)
+        assert decoder._workers is not None
+        assert decoder.decode_many(some) == together
+    finally:
+        decoder.close()
+    assert together == [decoder.decode(matrix) for matrix in some]
+    assert decoder._workers is None
+
+
+def test_one_matrix_or_one_core_needs_no_workers(monkeypatch):
+    decoder = Decoder(VOCABULARY, DecodingConfig(engine="python"))
+    decoder.decode_many(matrices(1))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    decoder.decode_many(matrices(3))
+    assert decoder._workers is None
+
+
+def test_other_settings_take_effect(tmp_path):
+    decoder = Decoder(VOCABULARY, DecodingConfig(engine="python"), arpa(tmp_path / "lm.arpa", WORDS))
+    other = decoder.reweighted(replace(decoder.config, lm_weight=5.0, word_score=-20.0), nbest=4)
+    (matrix,) = matrices(1)
+    assert len(other.decode(matrix)) == 4
+    assert len(text(other, other.decode(matrix)).split()) < len(text(decoder, decoder.decode(matrix)).split())
+
+
+def test_without_flashlight_it_says_so_and_works(monkeypatch, capsys):
+    monkeypatch.setattr(flashlight, "installed", lambda: False)
+    assert Decoder(VOCABULARY, DecodingConfig()).decode(matrices(1)[0])
+    assert capsys.readouterr().err == (
+        "decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("unigrams", "message"),
+    [
+        ({"AB": -1, "BA": -1, "c": -1}, r"can spell 33.3% of its 3 words, such as not 'AB'; it has no 'A' 'B' "
+         r"\(it is in upper case, the model in lower\)"),
+        ({"да": -1, "нет": -1}, r"can spell 0.0% of its 2 words.*another alphabet"),
+        ({"a": -1, "b": -1}, r"knows 50% of the model's 4; it lacks 'c' '▁'"),
+        ({"A": -1, "B": -1, "C": -1}, r"knows 0% of the model's 4"),
+        ({}, r"no words"),
+    ],
+    ids=["upper case", "script", "few characters", "upper-case characters", "empty"],
+)  # fmt: skip
+def test_a_language_model_that_does_not_fit_is_refused(tmp_path, unigrams, message):
+    path = arpa(tmp_path / "lm.arpa", unigrams)
+    with pytest.raises(ModelError, match=rf"lm.arpa: .*{message}"):
+        Decoder(VOCABULARY, DecodingConfig(), path)
+
+
+@pytest.mark.parametrize("engine", ["python", "flashlight"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_damaged_language_model_is_refused(tmp_path, engine, share):
+    for name in ("lm.arpa", "lm.arpa.gz"):
+        path = arpa(tmp_path / name, WORDS)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: round(share * len(whole))])
+        with pytest.raises(ModelError, match=name):
+            Decoder(VOCABULARY, DecodingConfig(engine=engine), path)
+
+
+def test_a_lexicon_is_for_words(tmp_path):
+    path = arpa(tmp_path / "lm.arpa", CHARACTERS)
+    with pytest.raises(ConfigError, match="lm.arpa: a language model of characters takes no lexicon"):
+        Decoder(VOCABULARY, DecodingConfig(), path, ["ab"])
+    decoder = Decoder(VOCABULARY, DecodingConfig(engine="python"), lexicon=["cab"])
+    assert {text(decoder, decoder.decode(matrix)) for matrix in matrices(5)} <= {"", "cab", "cab cab", "cab cab cab"}
+
+
+def test_flashlight_asked_for_and_not_there(monkeypatch):
+    monkeypatch.setattr(decoder_module.flashlight, "find_spec", lambda name: None)
+    monkeypatch.setitem(__import__("sys").modules, "flashlight.lib.text.decoder", None)
+    with pytest.raises(AsrError, match=r"pip install 'asr\[flashlight\]'"):
+        Decoder(VOCABULARY, DecodingConfig(engine="flashlight"))
