@@ -398,3 +398,9 @@ def test_a_language_model_has_a_table_of_its_own(make_terminal):
 
 def test_the_best_epoch_of_a_language_model():
     assert best_epoch([text_record(1, 9.0), text_record(2, 7.0), text_record(3, 7.0), {"epoch": 4}])["epoch"] == 2
+
+
+def test_a_language_model_gets_no_advice_on_recordings(capsys):
+    with Dashboard(2) as board:
+        board.epoch({**text_record(1, 9.0), "waiting_share": 0.9})
+    assert "advice" not in capsys.readouterr().err
