@@ -243,7 +243,8 @@ def _foot(running: Figures, epochs: int) -> "list[RenderableType]":
 
 
 def _waits_much(record: Figures) -> bool:
-    return (_number(record, "waiting_share") or 0.0) > MUCH_WAITING
+    of_speech = "tokens_per_s" not in record  # text has no workers that could read ahead
+    return of_speech and (_number(record, "waiting_share") or 0.0) > MUCH_WAITING
 
 
 def _number(figures: Figures, name: str) -> float | None:

@@ -366,3 +366,41 @@ def test_a_step_is_cheap(make_terminal):
         for step in range(1, 1001):
             board.step({**FIGURES, "step": step})
         assert (time.process_time() - began) / 1000 < 1e-4
+
+
+# text
+
+
+def text_record(epoch: int, perplexity: float) -> dict[str, float]:
+    figures = {"loss": 5.1, "learning_rate": 1e-3, "seconds": 62.1, "tokens_per_s": 3141.5, "waiting_share": 0.01}
+    return {"epoch": epoch, "dev_perplexity": perplexity, **figures}
+
+
+def test_a_language_model_has_lines_of_its_own():
+    assert epoch_line(text_record(2, 151.234), 5) == (
+        "epoch 2/5: loss 5.100, dev perplexity 151.23, learning rate 1.0e-03, 62 s, 3142 tokens/s, waiting for data 1 %"
+    )
+
+
+def test_a_language_model_has_a_table_of_its_own(make_terminal):
+    screen = make_terminal()
+    with Dashboard(2) as board:
+        board.step({"epoch": 1, "epochs": 2, "step": 1, "steps": 9, "loss": 6.0, "tokens_per_s": 3000.0})
+        assert drawn(board, 100)[0] == "epoch   loss  dev perplexity  learning rate  tokens/s  time"
+        board.epoch(text_record(1, 151.2))
+        board.epoch(text_record(2, 162.3))
+    assert screen() == [
+        "epoch   loss  dev perplexity  learning rate  tokens/s  time",
+        "    1  5.100          151.20        1.0e-03      3142  1:02  best",
+        "    2  5.100          162.30        1.0e-03      3142  1:02",
+    ]
+
+
+def test_the_best_epoch_of_a_language_model():
+    assert best_epoch([text_record(1, 9.0), text_record(2, 7.0), text_record(3, 7.0), {"epoch": 4}])["epoch"] == 2
+
+
+def test_a_language_model_gets_no_advice_on_recordings(capsys):
+    with Dashboard(2) as board:
+        board.epoch({**text_record(1, 9.0), "waiting_share": 0.9})
+    assert "advice" not in capsys.readouterr().err

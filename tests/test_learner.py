@@ -5,7 +5,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import ctc_loss
 
 from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create
@@ -14,7 +13,7 @@ from asr.features import FeatureConfig
 from asr.learner import Learner
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
-from asr.speech import SpeechTask, TrainingConfig, ctc
+from asr.speech import SpeechTask, TrainingConfig
 from asr.task import Tally
 from asr.text import Vocabulary
 
@@ -98,48 +97,6 @@ def test_the_epoch_the_place_and_the_seed_decide_what_augmentation_does(items):
 
     assert losses() == losses()
     assert len({losses(), losses(draw=(5, 1.0)), losses(epoch=3), losses(seed=2), losses(draw=(4, 1.1))}) == 5
-
-
-def test_ctc_is_torchs_one_by_one_and_zero_where_frames_are_too_few():
-    tokens = [[1, 2], [3, 3, 1], [2, 2], [1]]
-    frames = [9, 4, 2, 5]  # `b b` needs 3 of the 2
-    batch = collate([(str(row), np.zeros(1, np.int16), ids) for row, ids in enumerate(tokens)])
-    scores = torch.randn(4, 9, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    losses = ctc(scores.log_softmax(2), torch.tensor(frames), batch)
-    alone = [
-        ctc_loss(scores[row, :count].log_softmax(1), torch.tensor(ids), (count,), (len(ids),), reduction="sum")
-        for row, (ids, count) in enumerate(zip(tokens, frames, strict=True))
-    ]
-    assert alone[2].isinf()
-    torch.testing.assert_close(losses, torch.stack([alone[0], alone[1], torch.tensor(0.0), alone[3]]))
-    losses.sum().backward()
-    taught = scores.grad.abs().sum(2) > 0
-    assert [row.tolist() for row in taught] == [[t < count for t in range(9)] for count in (9, 4, 0, 5)]
-
-
-def test_ctc_is_in_float32_whatever_comes_in():
-    batch = collate([("a", np.zeros(1, np.int16), [1, 2])])
-    scores = torch.randn(1, 6, 4).log_softmax(2).bfloat16()
-    losses = ctc(scores, torch.tensor([6]), batch)
-    assert losses.dtype == torch.float32
-    torch.testing.assert_close(losses, ctc(scores.float(), torch.tensor([6]), batch))
-
-
-def test_figures_worked_by_hand():
-    tally = Tally(loss=30.0, tokens=20.0, frames=80.0, blanks=60.0, audio_s=7200.0, infeasible=3.0)
-    tally.add(Tally(loss=6.0, tokens=4.0, updates=5.0, skipped=1.0, gradient_norm=2.0, waiting_s=1.0, seconds=4.0))
-    assert tally.figures() == {
-        "loss": 1.5,  # 36 / 24
-        "gradient_norm": 0.5,  # of the 4 updates that were made
-        "blank_share": 0.75,
-        "infeasible": 3,
-        "skipped": 1,
-        "seconds": 4.0,
-        "hours_per_s": 0.5,
-        "times_real_time": 1800.0,
-        "waiting_share": 0.25,
-    }
-    assert set(Tally().figures().values()) == {0}
 
 
 def test_blanks_and_utterances_without_room_counted_by_hand(items):

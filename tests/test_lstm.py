@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from asr.lstm import BidirectionalLSTM
+from asr.lstm import BidirectionalLSTM, UnidirectionalLSTM
 
 
 @pytest.fixture
@@ -111,3 +111,40 @@ def test_without_gradients_nothing_is_kept(layer):
         assert not layer(torch.randn(4, 9, 5), LENGTHS).requires_grad
     with torch.no_grad():
         assert not layer(torch.randn(4, 9, 5), LENGTHS).requires_grad
+
+
+@pytest.fixture
+def onward():
+    torch.manual_seed(0)
+    return UnidirectionalLSTM(5, 4)
+
+
+@pytest.mark.parametrize("cuts", [[1] * 9, [4, 5], [8, 1]])
+def test_step_by_step_equals_all_at_once(onward, cuts):
+    inputs = torch.randn(3, 9, 5)
+    whole, end = onward(inputs)
+    assert whole.shape == (3, 9, 4)
+    parts, state = [], None
+    for part in inputs.split(cuts, dim=1):
+        outputs, state = onward(part, state)
+        parts.append(outputs)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-6, rtol=0)
+    for ours, theirs in zip(state, end, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_what_lies_behind_changes_nothing_before(onward):
+    inputs = torch.randn(4, 9, 5)
+    outputs, _ = onward(inputs)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone, _ = onward(inputs[row : row + 1, :length])
+        torch.testing.assert_close(outputs[row, :length], alone[0], atol=1e-6, rtol=0)
+
+
+def test_both_kinds_of_layer_begin_alike(onward, layer):
+    """Each gate's recurrent weights are orthogonal, and only the forget gate has a bias."""
+    for lstm in (onward.lstm, layer.lstm):
+        for gate in lstm.weight_hh_l0.chunk(4):
+            torch.testing.assert_close(gate @ gate.T, torch.eye(4))
+        assert lstm.bias_ih_l0.tolist() == [0] * 4 + [1] * 4 + [0] * 8
+        assert not lstm.bias_hh_l0.any()

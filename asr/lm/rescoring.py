@@ -11,6 +11,7 @@ import numpy as np
 
 from asr.errors import DataError
 from asr.metrics import count_errors
+from asr.progress import track
 
 Hypothesis = tuple[str, float]
 """A text and its score; the higher, the better."""
@@ -86,7 +87,8 @@ def _tables(
     """Scores, log-probabilities, words and word errors, (utterances, most hypotheses) each; scores -inf where none."""
     shape = (len(lists), max(map(len, lists), default=0))
     tables = [np.full(shape, -np.inf), *(np.zeros(shape) for _ in range(3))]
-    for row, (hypotheses, found, reference) in enumerate(zip(lists, log_probabilities, references, strict=True)):
+    utterances = list(zip(lists, log_probabilities, references, strict=True))
+    for row, (hypotheses, found, reference) in enumerate(track(utterances, "comparing hypotheses")):
         if not hypotheses:
             raise DataError(f"utterance {row + 1}, {reference!r}: no hypothesis")
         _require_as_many(len(hypotheses), len(found), f"log-probabilities of utterance {row + 1}")

@@ -150,6 +150,6 @@ def plan(lengths: NDArray[np.int64], batch_tokens: int, seed: int = 0, epoch: in
         if place > starts[-1] and longest * (place + 1 - starts[-1]) > batch_tokens:
             starts.append(place)
             longest = length
-    batches = [order[start:end] for start, end in pairwise([*starts, len(order)])]
+    batches = [order[start:end] for start, end in pairwise([*starts, len(order)]) if end > start]
     chance.shuffle(batches)
     return batches

@@ -1,0 +1,68 @@
+"""The loss of speech; how it is learned from is for test_learner and test_training to show."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import ctc_loss
+
+from asr.augment import Augmentation, AugmentationConfig
+from asr.checkpoint import create
+from asr.dataset import collate
+from asr.features import FeatureConfig
+from asr.manifest import Utterance
+from asr.model import ModelConfig
+from asr.speech import SpeechTask, TrainingConfig, ctc
+from asr.task import Tally
+from asr.text import Vocabulary
+
+
+def test_ctc_is_torchs_one_by_one_and_zero_where_frames_are_too_few():
+    tokens = [[1, 2], [3, 3, 1], [2, 2], [1]]
+    frames = [9, 4, 2, 5]  # `b b` needs 3 of the 2
+    batch = collate([(str(row), np.zeros(1, np.int16), ids) for row, ids in enumerate(tokens)])
+    scores = torch.randn(4, 9, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    losses = ctc(scores.log_softmax(2), torch.tensor(frames), batch)
+    alone = [
+        ctc_loss(scores[row, :count].log_softmax(1), torch.tensor(ids), (count,), (len(ids),), reduction="sum")
+        for row, (ids, count) in enumerate(zip(tokens, frames, strict=True))
+    ]
+    assert alone[2].isinf()
+    torch.testing.assert_close(losses, torch.stack([alone[0], alone[1], torch.tensor(0.0), alone[3]]))
+    losses.sum().backward()
+    taught = scores.grad.abs().sum(2) > 0
+    assert [row.tolist() for row in taught] == [[t < count for t in range(9)] for count in (9, 4, 0, 5)]
+
+
+def test_ctc_is_in_float32_whatever_comes_in():
+    batch = collate([("a", np.zeros(1, np.int16), [1, 2])])
+    scores = torch.randn(1, 6, 4).log_softmax(2).bfloat16()
+    losses = ctc(scores, torch.tensor([6]), batch)
+    assert losses.dtype == torch.float32
+    torch.testing.assert_close(losses, ctc(scores.float(), torch.tensor([6]), batch))
+
+
+def task(heard):
+    """Four utterances of dev, of which a recognizer hears what it is told."""
+    checkpoint = create(FeatureConfig(8000, 16), ModelConfig(hidden=4), Vocabulary.of_characters(" abc"), {})
+    dev = [Utterance(f"u{n}", "gone.wav", text, duration_s=1.0) for n, text in enumerate(("a b", "c", "a", "b c a"))]
+    made = SpeechTask(
+        checkpoint, dev, dev, TrainingConfig(), Augmentation(AugmentationConfig(), 8000), torch.device("cpu")
+    )
+    made.recognizer.decode = lambda batches: zip((u.id for u in dev), heard, strict=True)
+    return made
+
+
+def test_dev_scored_by_hand():
+    """3 of 7 words: a substitution, a deletion, an insertion; 4 of 10 characters."""
+    score = task(["a c", "c c", "", "b c a"]).evaluate(Tally())
+    assert list(score.figures) == ["wer", "cer"]
+    assert score.figures["wer"] == pytest.approx(3 / 7)
+    assert score.figures["cer"] == pytest.approx(4 / 10)
+    assert score.advice == ""
+
+
+def test_where_nothing_is_heard_the_usual_causes_are_named():
+    score = task(["", "", "", ""]).evaluate(Tally(frames=100.0, blanks=97.0))
+    assert score.figures["wer"] == 1
+    assert score.advice.startswith("nothing at all has been heard in dev, and 97% of the frames are blank. The usual")
+    assert "training.batch_s = 120" in score.advice
