@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Speech recognition with a bidirectional LSTM and CTC: prepare, train, decode, score, transcribe.",
 )
+
+lm = typer.Typer(no_args_is_help=True, help="Language models: train them on texts, and measure them.")
+app.add_typer(lm, name="lm")
 
 given: list[str] = []
 """The arguments of this call, as results tell them."""
@@ -41,6 +44,8 @@ InitFrom = Annotated[
     Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
 ]
 Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
+LanguageModel = Literal["ngram"]
+LanguageModelUnits = Literal["words", "characters"]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
 
@@ -184,6 +189,56 @@ def transcribe(
             print(transcript.text if len(audio) == 1 else f"{transcript.source}\t{transcript.text}", flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+Texts = Annotated[
+    list[Path],
+    typer.Argument(metavar="TEXT...", help="A sentence a line, also in .gz and .xz; *.trans.txt; manifests (.jsonl)."),
+]
+
+
+@lm.command("train")
+def lm_train(
+    texts: Texts,
+    out: Annotated[Path, typer.Option(metavar="FILE.arpa.gz", help="The model; without .gz it is not compressed.")],
+    kind: Annotated[LanguageModel, typer.Option(help="ngram: counted n-grams, modified Kneser-Ney.")] = "ngram",
+    units: Annotated[LanguageModelUnits, typer.Option(help="What the model puts one after the other.")] = "words",
+    order: Annotated[int, typer.Option(min=1, help="The longest n-gram, in units.")] = 3,
+    vocabulary_size: Annotated[
+        int | None, typer.Option(min=1, help="Keep the most frequent words, this many (default: all).")
+    ] = None,
+    prune: Annotated[
+        str, typer.Option(metavar='"0 0 1"', help="By order: n-grams that occur no more often than this are left out.")
+    ] = "0",
+    memory_gb: Annotated[float, typer.Option(min=0.001, help="For sorting; beyond it, on disk.")] = 2.0,
+) -> None:
+    """Train a language model on texts, which are written as they would be said."""
+    from asr.lm.arpa import write_arpa
+    from asr.lm.corpus import read_sentences
+    from asr.lm.counts import count_ngrams
+    from asr.lm.kneser_ney import estimate, parse_prune
+
+    thresholds = parse_prune(prune, order)
+    counts = count_ngrams(read_sentences(texts), order, units, vocabulary_size, int(memory_gb * 1e9))
+    model = estimate(counts, thresholds)
+    write_arpa(model, out)
+    print(f"{out}: " + ", ".join(f"{count} {order}-grams" for order, count in enumerate(model.counts, start=1)))
+
+
+@lm.command("perplexity")
+def lm_perplexity(
+    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file, also in .gz.")], texts: Texts
+) -> None:
+    """Print how well a language model foretells texts, which are written as they would be said."""
+    from asr.lm.arpa import read_arpa
+    from asr.lm.corpus import read_sentences
+
+    found = read_arpa(model)
+    result = found.perplexity(read_sentences(texts))
+    print(f"perplexity {result.perplexity:.2f} ({result.perplexity_without_unknown:.2f} without unknown {found.units})")
+    if found.units == "characters":
+        print(f"perplexity per word {result.perplexity_per_word:.2f}")
+    print(f"out of vocabulary {result.unknown_rate:.2%} ({result.unknown} of {result.tokens} {found.units})")
 
 
 def main(arguments: list[str] | None = None) -> None:
