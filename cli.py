@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -50,8 +50,13 @@ InitFrom = Annotated[
     Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
 ]
 Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
-Texts = Annotated[list[Path], typer.Argument(metavar="TEXT", help="Sentences, one a line; also .gz and .xz.")]
-LanguageModelFolder = Annotated[Path, typer.Argument(metavar="LM", help="The model folder of a language model.")]
+Texts = Annotated[
+    list[Path],
+    typer.Argument(metavar="TEXT...", help="A sentence a line, also in .gz and .xz; *.trans.txt; manifests (.jsonl)."),
+]
+LanguageModelFolder = Annotated[Path, typer.Argument(metavar="LM", help="The model folder of an LSTM.")]
+Kind = Literal["ngram", "lstm"]
+LanguageModelUnits = Literal["words", "characters"]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
 
@@ -259,36 +264,69 @@ def align(
 @lm.command("train")
 def lm_train(
     texts: Texts,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets model/, and training/ to go on from.")],
-    kind: Annotated[str, typer.Option(help="lstm.")] = "lstm",
-    units: Annotated[str | None, typer.Option(help="words or characters (default: words).")] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE.arpa.gz|DIR", help="An ARPA file; of an LSTM a folder.")],
+    kind: Annotated[Kind, typer.Option(help="ngram: counted n-grams, modified Kneser-Ney; lstm: a network.")] = "ngram",
+    units: Annotated[LanguageModelUnits, typer.Option(help="What the model puts one after the other.")] = "words",
+    order: Annotated[int, typer.Option(min=1, help="The longest n-gram, in units.")] = 3,
+    vocabulary_size: Annotated[
+        int | None, typer.Option(min=1, help="Keep the most frequent words, this many (default: all; lstm 20000).")
+    ] = None,
+    prune: Annotated[
+        str, typer.Option(metavar='"0 0 1"', help="By order: n-grams that occur no more often than this are left out.")
+    ] = "0",
+    memory_gb: Annotated[float, typer.Option(min=0.001, help="For sorting n-grams; beyond it, on disk.")] = 2.0,
     dev: Annotated[
-        Path | None, typer.Option(metavar="TEXT", help="To choose the best model by (default: some of the sentences).")
+        Path | None, typer.Option(metavar="TEXT", help="lstm: to choose the best by (default: some of the sentences).")
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Train a language model on text; a broken-off training goes on where it was."""
-    from asr.config import merge, parse_overrides
-    from asr.distributed import together
-    from asr.lm.training import settings_of, train
+    """Train a language model on texts, which are read as they would be said.
 
-    if kind != "lstm":
-        raise AsrError(f"--kind {kind}: not known; choose lstm")
-    changes = merge(parse_overrides(overrides or []), {"model": {"units": units}} if units else {})
-    with together() as processes:
-        print(train(texts, out, settings_of(changes), shlex.join(["asr", *given]), dev, device, processes))
+    The training of an LSTM that was broken off goes on where it was; its settings are changed with --set.
+    """
+    if kind == "lstm":
+        if (order, prune) != (3, "0"):
+            raise typer.BadParameter("--order and --prune are for --kind ngram")
+        _train_lstm(texts, out, units, vocabulary_size, dev, overrides, device)
+        return
+    if dev or overrides:
+        raise typer.BadParameter("--dev and --set are for --kind lstm")
+    from asr.lm.arpa import write_arpa
+    from asr.lm.corpus import read_sentences
+    from asr.lm.counts import count_ngrams
+    from asr.lm.kneser_ney import estimate, parse_prune
+
+    thresholds = parse_prune(prune, order)
+    counts = count_ngrams(read_sentences(texts), order, units, vocabulary_size, int(memory_gb * 1e9))
+    model = estimate(counts, thresholds)
+    write_arpa(model, out)
+    print(f"{out}: " + ", ".join(f"{count} {order}-grams" for order, count in enumerate(model.counts, start=1)))
 
 
 @lm.command("perplexity")
-def lm_perplexity(model: LanguageModelFolder, texts: Texts, device: Device = "auto") -> None:
-    """Print how likely a language model finds text: the lower, the likelier."""
-    from asr.lm.neural import NeuralModel
-    from asr.lm.sentences import sentences
-    from asr.progress import track
+def lm_perplexity(
+    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file, also in .gz; or an LSTM's folder.")],
+    texts: Texts,
+    device: Device = "auto",
+) -> None:
+    """Print how well a language model foretells texts, which are read as they would be said."""
+    from asr.lm.corpus import read_sentences
 
-    found = NeuralModel.load(model, device)
-    print(found.perplexity(track(sentences(texts, found.network.config.alphabet), "reading text")))
+    if model.is_dir():
+        from asr.lm.neural import NeuralModel
+
+        network = NeuralModel.load(model, device)
+        print(network.perplexity(read_sentences(texts, network.network.config.alphabet)))
+        return
+    from asr.lm.arpa import read_arpa
+
+    found = read_arpa(model)
+    result = found.perplexity(read_sentences(texts))
+    print(f"perplexity {result.perplexity:.2f} ({result.perplexity_without_unknown:.2f} without unknown {found.units})")
+    if found.units == "characters":
+        print(f"perplexity per word {result.perplexity_per_word:.2f}")
+    print(f"out of vocabulary {result.unknown_rate:.2%} ({result.unknown} of {result.tokens} {found.units})")
 
 
 @lm.command("generate")
@@ -320,6 +358,25 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone, and Python would complain about it at exit
         sys.exit(1)
+
+
+def _train_lstm(
+    texts: list[Path],
+    out: Path,
+    units: str,
+    vocabulary_size: int | None,
+    dev: Path | None,
+    overrides: list[str] | None,
+    device: str,
+) -> None:
+    from asr.config import merge, parse_overrides
+    from asr.distributed import together
+    from asr.lm.training import settings_of, train
+
+    chosen = {"units": units} | ({"words": vocabulary_size} if vocabulary_size else {})
+    settings = settings_of(merge({"model": chosen}, parse_overrides(overrides or [])))
+    with together() as processes:
+        print(train(texts, out, settings, shlex.join(["asr", *given]), dev, device, processes))
 
 
 def _run(

@@ -1,45 +1,13 @@
-import gzip
-import lzma
-
 import numpy as np
 import pytest
 
 from asr.errors import DataError
-from asr.lm.sentences import Sentences, counts, encode, plan, read_text, sentences
+from asr.lm.sentences import Sentences, counts, encode, plan, read_text
 from asr.lm.vocabulary import LanguageVocabulary
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 TEXT = "The cat, it sat.\n\nDon\N{RIGHT SINGLE QUOTATION MARK}t!\n 7 \nthe  END"
 SENTENCES = ["the cat it sat", "don't", "the end"]
-
-
-@pytest.mark.parametrize(("suffix", "opener"), [(".txt", open), (".gz", gzip.open), (".xz", lzma.open)])
-def test_plain_and_packed_text(tmp_path, suffix, opener):
-    path = tmp_path / f"text{suffix}"
-    with opener(path, "wt", encoding="utf-8") as stream:
-        stream.write(TEXT)
-    assert list(sentences([path, path], ALPHABET)) == 2 * SENTENCES
-
-
-def test_an_alphabet_without_a_space(tmp_path):
-    (tmp_path / "a.txt").write_text("to night")
-    assert list(sentences([tmp_path / "a.txt"], "nthgi")) == ["tnight"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content"), [("a.txt", b"\xff\xfe"), ("a.gz", b"no gzip"), ("a.xz", b"no xz"), ("gone", None)]
-)
-def test_a_file_that_is_no_text_is_named(tmp_path, name, content):
-    if content:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"{name}: cannot be read as text \(.+\)"):
-        list(sentences([tmp_path / name], ALPHABET))
-
-
-def test_a_file_cut_off_is_named(tmp_path):
-    (tmp_path / "a.gz").write_bytes(gzip.compress(TEXT.encode())[:20])
-    with pytest.raises(DataError, match=r"a\.gz: cannot be read as text"):
-        list(sentences([tmp_path / "a.gz"], ALPHABET))
 
 
 def test_text_as_numbers(tmp_path):

@@ -1,18 +1,15 @@
-"""Text for a recurrent language model: files of sentences, held as numbers, in padded batches.
+"""Text for a recurrent language model: sentences held as numbers, in padded batches.
 
 Shapes: B sentences, T tokens.
 """
 
-import gzip
-import lzma
 import math
 import random
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import torch
@@ -20,31 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.errors import DataError
-from asr.lm.vocabulary import BOUNDARY, LanguageVocabulary, Units, split
-from asr.progress import track
-from asr.text import normalise
-
-OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open}
-
-
-def sentences(paths: Iterable[Path], alphabet: str) -> Iterator[str]:
-    """The sentences in text files, one a line, plain or packed with gzip or xz, normalised; empty ones left out.
-
-    To be replaced by the toolkit's own reading of text: here, what is not in the alphabet becomes a space.
-
-    Raises:
-        DataError: A file cannot be read, or is not UTF-8; names it.
-    """
-    known = set(alphabet)
-    for path in paths:
-        try:
-            with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as stream:
-                for line in stream:
-                    kept = "".join(letter if letter in known else " " for letter in normalise(line))
-                    if text := (" " if " " in known else "").join(kept.split()):
-                        yield text
-        except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
-            raise DataError(f"{path}: cannot be read as text ({getattr(error, 'strerror', None) or error})") from error
+from asr.lm.corpus import read_sentences
+from asr.lm.units import Units
+from asr.lm.vocabulary import BOUNDARY, LanguageVocabulary, split
 
 
 @dataclass(frozen=True)
@@ -117,8 +92,10 @@ def read_text(paths: Sequence[Path], units: Units, alphabet: str) -> tuple[Sente
         DataError: A file cannot be read, or there is no sentence in any.
     """
     numbers: dict[str, int] = {}
-    texts = track(sentences(paths, alphabet), "reading text")
-    found = Sentences.of([numbers.setdefault(unit, len(numbers)) for unit in split(text, units)] for text in texts)
+    found = Sentences.of(
+        [numbers.setdefault(unit, len(numbers)) for unit in split(text, units)]
+        for text in read_sentences(paths, alphabet)
+    )
     if not len(found):
         raise DataError(f"{', '.join(map(str, paths))}: no sentence in it")
     return found, list(numbers)

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from asr.errors import ModelError
 from asr.files import read_json, write_json
-
-Units = Literal["words", "characters"]
+from asr.lm.units import Units
 
 BOUNDARY, UNKNOWN = 0, 1
 """The ids of the first two tokens."""
