@@ -1,5 +1,6 @@
 """flashlight against our own search: the same texts and scores, whatever the tokens, models, words and hotwords."""
 
+import doctest
 import gzip
 import multiprocessing
 from math import exp, log
@@ -108,8 +109,8 @@ def test_words_of_pieces(arpa, pieces, seed, hotwords, with_model):
     words = [LEXICON[number] for number in rng.integers(0, len(LEXICON), 4)]
     matrix = peaky(rng, pieces, " ".join(words))
     path, model = (arpa, Bigrams(ARPA)) if with_model else (None, None)
-    (found,) = Flashlight(pieces, 300, path, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-0.4).decode(matrix)
-    fusion = WordFusion(pieces.spellings, model, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-0.4)
+    (found,) = Flashlight(pieces, 300, path, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-3.0).decode(matrix)
+    fusion = WordFusion(pieces.spellings, model, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-3.0)
     hypotheses = beam_search(matrix, 300, fusion, nbest=300)
     expected = next(h for h in hypotheses if list(h.tokens) == pieces.encode(pieces.decode(h.tokens)))
     assert found.tokens == expected.tokens
@@ -214,3 +215,9 @@ def test_forked_processes_share_a_decoder(arpa, monkeypatch):
     for child in children:
         child.join()
     assert [found[number] for number in range(6)] == expected
+
+
+def test_the_examples_in_docstrings():
+    failed, attempted = doctest.testmod(flashlight)
+    assert attempted > 0
+    assert failed == 0

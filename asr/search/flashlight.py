@@ -74,6 +74,8 @@ class Flashlight:
             language_model: ARPA, gzipped or not, or KenLM's binary form.
             lexicon: The words allowed; those of the hotwords are added.
             lm_weight, word_score, hotwords: As in `asr.search.fusion`.
+            tokens_per_frame: How many of a frame's tokens are tried, the likeliest. Without a lexicon, but with
+                hotwords or a word score, time is proportional to it, for each try calls Python.
             log_add: Sum the paths of a hypothesis; else its best path counts.
 
         Raises:
@@ -229,8 +231,8 @@ class _PieceLayout(_TokenLayout):
     A word's last piece in one frame is the first column; in more, it is the second column all along but for the last
     frame: so each path of CTC is a path here, and just one. To keep out what CTC reads otherwise, a blank between the
     columns, the second is open only before a frame in which the token is likelier than the blank. There remains a piece
-    that is a whole word and lasts four frames or more: it can be scored as the word said twice, where that pays. Such
-    paths, should they win, are read as CTC does. Silence is never heard.
+    that is a whole word and lasts three frames or more: it can be scored as the word said twice, where that pays. Such
+    paths, should they win, are read as CTC does: once. Silence is never heard.
     """
 
     columns_per_token = 2
