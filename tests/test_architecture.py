@@ -17,7 +17,7 @@ LAYERS = [
     ["asr.state", "asr.recognizer", "asr.preparation", "asr.report", "asr.records"],
     ["asr.learner", "asr.preflight", "asr.search.flashlight"],
     ["asr.dataset", "asr.checkpoint", "asr.corpus", "asr.search.fusion"],
-    ["asr.model", "asr.augment", "asr.download", "asr.synthesis", "asr.search.hotwords"],
+    ["asr.model", "asr.augment", "asr.download", "asr.synthesis", "asr.search.hotwords", "asr.search.layout"],
     [
         "asr.lstm",
         "asr.features",
@@ -45,6 +45,7 @@ NO_TORCH = [
     "asr.search.flashlight",
     "asr.search.fusion",
     "asr.search.hotwords",
+    "asr.search.layout",
     "asr.search.prefix",
     "asr.synthesis",
     "asr.text",

@@ -1,6 +1,5 @@
 """flashlight against our own search: the same texts and scores, whatever the tokens, models, words and hotwords."""
 
-import doctest
 import gzip
 import multiprocessing
 from math import exp, log
@@ -12,12 +11,12 @@ from test_search_fusion import ARPA, CHARACTERS, HOTWORDS, LEXICON, Bigrams, lan
 from test_search_prefix import random_matrix
 
 from asr.decoding import greedy
-from asr.errors import AsrError, ConfigError, DataError, ModelError
+from asr.errors import AsrError, DataError, ModelError
 from asr.search import flashlight
 from asr.search.flashlight import Flashlight, installed
 from asr.search.fusion import CharacterFusion, WordFusion
 from asr.search.prefix import Hypothesis, beam_search
-from asr.text import BLANK, Vocabulary
+from asr.text import Vocabulary
 
 pytest.importorskip("flashlight.lib.text")
 
@@ -185,11 +184,6 @@ def test_a_model_that_is_not_there(tmp_path):
         Flashlight(VOCABULARY, 5, tmp_path / "nowhere.arpa")
 
 
-def test_a_lexicon_without_a_space():
-    with pytest.raises(ConfigError, match="alphabet has no space"):
-        Flashlight(Vocabulary((BLANK, "a", "b")), 5, lexicon=["a"])
-
-
 def test_without_flashlight(monkeypatch):
     assert installed()
     monkeypatch.setattr(flashlight, "find_spec", lambda name: None)
@@ -215,9 +209,3 @@ def test_forked_processes_share_a_decoder(arpa, monkeypatch):
     for child in children:
         child.join()
     assert [found[number] for number in range(6)] == expected
-
-
-def test_the_examples_in_docstrings():
-    failed, attempted = doctest.testmod(flashlight)
-    assert attempted > 0
-    assert failed == 0
