@@ -48,6 +48,8 @@ class Tuning:
     decode: Decode
     matrices: Sequence[NDArray[Any]]
     references: Sequence[str]
+    with_word_score: bool = True
+    """Whether to try other word scores, too."""
     trials: dict[tuple[DecodingConfig, int], Trial] = field(default_factory=dict)
     """By settings and how many utterances lie between two that are decoded."""
 
@@ -87,6 +89,7 @@ class Tuning:
     def _descend(self, config: DecodingConfig, steps: tuple[float, float], stride: int) -> DecodingConfig:
         while True:
             near = [config, *_neighbours(config, *steps)]
+            near = [each for each in near if self.with_word_score or each.word_score == config.word_score]
             best = min(near, key=lambda candidate: self.trial(candidate, stride).word_errors)
             if best == config:
                 return config
@@ -94,6 +97,7 @@ class Tuning:
 
 
 def _neighbours(config: DecodingConfig, weight_step: float, score_step: float) -> list[DecodingConfig]:
+    """The settings a step away."""
     moves = [(weight_step, 0.0), (-weight_step, 0.0), (0.0, score_step), (0.0, -score_step)]
     points = [(round(config.lm_weight + right, 3), round(config.word_score + up, 3)) for right, up in moves]
     return [replace(config, lm_weight=weight, word_score=score) for weight, score in points if weight >= 0]

@@ -55,7 +55,10 @@ def main() -> None:
     report(dev, "greedy", [reading.text for reading in greedy.read(dev.matrices, durations(dev))])
     timed = spread(dev, options.time_on)
     for number, path in enumerate(options.lm):
-        decoder = with_model(dev, Decoder(vocabulary, DecodingConfig(beam=options.beam), path), options.tune_on)
+        decoder = Decoder(vocabulary, DecodingConfig(beam=options.beam), path)
+        if decoder.units == "characters":
+            decoder = decoder.reweighted(replace(decoder.config, word_score=0.0))
+        decoder = with_model(dev, decoder, options.tune_on)
         ours_s = time_of(dev, decoder, timed)
         if number == 0:
             own_engine(dev, timed[:10], decoder)
@@ -67,7 +70,7 @@ def main() -> None:
 
 def with_model(dev: Dev, decoder: Decoder, tune_on: int) -> Decoder:
     """The decoder tuned; its WER is reported."""
-    tuned = tuned_on(dev, tune_on, lambda config, part: texts(decoder.reweighted(config), part))
+    tuned = tuned_on(dev, tune_on, decoder.config, lambda config, part: texts(decoder.reweighted(config), part))
     decoder = decoder.reweighted(tuned)
     assert decoder.language_model
     report(dev, f"{decoder.language_model.name}, {weights(tuned)}", texts(decoder, dev.matrices))
@@ -146,7 +149,8 @@ def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: D
                 answer: dict[str, Any] = json.loads(process.stdout.readline())
                 return answer
 
-            tuned = tuned_on(dev, options.tune_on, lambda config, part: ask(config, part)["texts"])
+            start = DecodingConfig(beam=options.beam)
+            tuned = tuned_on(dev, options.tune_on, start, lambda config, part: ask(config, part)["texts"])
             answer = ask(tuned, part_of(dev, timed))
             again_s = time_of(dev, decoder, timed)
             low, high = sorted((answer["seconds"] / ours_s, answer["seconds"] / again_s))
@@ -157,10 +161,12 @@ def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: D
             process.stdin.close()
 
 
-def tuned_on(dev: Dev, count: int, decode: Callable[[DecodingConfig, Matrices], list[str]]) -> DecodingConfig:
+def tuned_on(
+    dev: Dev, count: int, start: DecodingConfig, decode: Callable[[DecodingConfig, Matrices], list[str]]
+) -> DecodingConfig:
     places = spread(dev, count)
-    tuning = Tuning(decode, part_of(dev, places), [dev.references[place] for place in places])
-    return tuning.weights(DecodingConfig()).config
+    references = [dev.references[place] for place in places]
+    return Tuning(decode, part_of(dev, places), references, start.word_score != 0).weights(start).config
 
 
 def report(dev: Dev, title: str, found: Sequence[str]) -> None:

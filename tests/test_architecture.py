@@ -68,6 +68,7 @@ NO_TORCH = [
     "asr.search.flashlight",
     "asr.search.fusion",
     "asr.search.hotwords",
+    "asr.search.layout",
     "asr.search.prefix",
     "asr.synthesis",
     "asr.text",

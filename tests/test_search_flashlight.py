@@ -11,12 +11,12 @@ from test_search_fusion import ARPA, CHARACTERS, HOTWORDS, LEXICON, Bigrams, lan
 from test_search_prefix import random_matrix
 
 from asr.decoding import greedy
-from asr.errors import AsrError, ConfigError, DataError, ModelError
+from asr.errors import AsrError, DataError, ModelError
 from asr.search import flashlight
 from asr.search.flashlight import Flashlight, installed
 from asr.search.fusion import CharacterFusion, WordFusion
 from asr.search.prefix import Hypothesis, beam_search
-from asr.text import BLANK, Vocabulary
+from asr.text import Vocabulary
 
 pytest.importorskip("flashlight.lib.text")
 
@@ -108,8 +108,8 @@ def test_words_of_pieces(arpa, pieces, seed, hotwords, with_model):
     words = [LEXICON[number] for number in rng.integers(0, len(LEXICON), 4)]
     matrix = peaky(rng, pieces, " ".join(words))
     path, model = (arpa, Bigrams(ARPA)) if with_model else (None, None)
-    (found,) = Flashlight(pieces, 300, path, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-0.4).decode(matrix)
-    fusion = WordFusion(pieces.spellings, model, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-0.4)
+    (found,) = Flashlight(pieces, 300, path, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-3.0).decode(matrix)
+    fusion = WordFusion(pieces.spellings, model, LEXICON, hotwords=hotwords, lm_weight=0.7, word_score=-3.0)
     hypotheses = beam_search(matrix, 300, fusion, nbest=300)
     expected = next(h for h in hypotheses if list(h.tokens) == pieces.encode(pieces.decode(h.tokens)))
     assert found.tokens == expected.tokens
@@ -182,11 +182,6 @@ def test_a_file_that_is_no_model(tmp_path, capfd, content):
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(ModelError, match="nowhere.arpa: not a language model.*No such file"):
         Flashlight(VOCABULARY, 5, tmp_path / "nowhere.arpa")
-
-
-def test_a_lexicon_without_a_space():
-    with pytest.raises(ConfigError, match="alphabet has no space"):
-        Flashlight(Vocabulary((BLANK, "a", "b")), 5, lexicon=["a"])
 
 
 def test_without_flashlight(monkeypatch):

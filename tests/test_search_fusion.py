@@ -1,5 +1,6 @@
 """The scorers, alone and in a search, against texts scored by hand and all texts scored by a formula."""
 
+import doctest
 from itertools import pairwise, product
 from math import exp, inf, log
 
@@ -9,6 +10,7 @@ from test_search_hotwords import occurrences
 from test_search_prefix import WIDE, enumerate_paths, random_matrix
 
 from asr.errors import DataError
+from asr.search import fusion
 from asr.search.fusion import CharacterFusion, WordFusion, read_lexicon, with_hotwords
 from asr.search.prefix import beam_search
 from asr.text import BLANK, Vocabulary
@@ -219,3 +221,9 @@ def test_scores_are_sums_of_logarithms():
     best, *_ = beam_search(matrix, 9, WordFusion(CHARACTERS, None, ["a"], word_score=1.0))
     assert exp(best.score) == pytest.approx(0.6 * exp(1.0))
     assert best.score > -inf
+
+
+def test_the_examples_in_docstrings():
+    failed, attempted = doctest.testmod(fusion)
+    assert attempted > 0
+    assert failed == 0

@@ -1,9 +1,11 @@
+import doctest
 import random
 from math import inf
 
 import pytest
 
 from asr.errors import ConfigError, DataError
+from asr.search import hotwords
 from asr.search.hotwords import DEFAULT_BONUS, Hotwords, in_word, parse_hotwords, read_hotwords
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
@@ -109,3 +111,9 @@ def test_hotwords_of_a_file(tmp_path):
         read_hotwords(path, ALPHABET)
     with pytest.raises(DataError, match="nowhere.txt: No such file"):
         read_hotwords(tmp_path / "nowhere.txt", ALPHABET)
+
+
+def test_the_examples_in_docstrings():
+    failed, attempted = doctest.testmod(hotwords)
+    assert attempted > 0
+    assert failed == 0

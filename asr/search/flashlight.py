@@ -7,7 +7,7 @@ Scores mean the same in both, so that weights found with one serve the other. Ho
 * A word of characters is spelled with the space behind it, and a frame that is surely a space follows the recording.
 * At a word's end flashlight starts anew, and the word's last token cannot go on for a second frame. Where words end in
   pieces, each token therefore has a second column, in which it lasts: the word `the` is spelled `▁the`, or the second
-  column's `▁the` and then `▁the` (see `_PieceLayout`).
+  column's `▁the` and then `▁the` (see `asr.search.layout.PieceLayout`).
 """
 
 import os
@@ -15,18 +15,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
-from itertools import groupby
 from math import inf, log
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.errors import AsrError, ConfigError, ModelError
+from asr.errors import AsrError, ModelError
 from asr.search.fusion import CharacterFusion, with_hotwords
 from asr.search.hotwords import Hotwords, Matches
+from asr.search.layout import FLOOR, Layout, TokenLayout, layout_of_words
 from asr.search.prefix import BLANK_ID, Hypothesis, check_matrix
 from asr.text import SPACE_IN_PIECES, Vocabulary
 
@@ -34,8 +34,6 @@ SCORE_THRESHOLD = 50.0
 """How far, in natural log units, below the best of its frame a hypothesis may lie and still be kept."""
 TOKENS_PER_FRAME = 50
 """How many of a frame's tokens are tried, the likeliest; more than a vocabulary of characters has."""
-FLOOR = -1e4
-"""Stands for minus infinity, with which flashlight's sums would not be numbers."""
 
 
 def installed() -> bool:
@@ -75,6 +73,8 @@ class Flashlight:
             language_model: ARPA, gzipped or not, or KenLM's binary form.
             lexicon: The words allowed; those of the hotwords are added.
             lm_weight, word_score, hotwords: As in `asr.search.fusion`.
+            tokens_per_frame: How many of a frame's tokens are tried, the likeliest. Without a lexicon, but with
+                hotwords or a word score, time is proportional to it, for each try calls Python.
             log_add: Sum the paths of a hypothesis; else its best path counts.
 
         Raises:
@@ -97,13 +97,13 @@ class Flashlight:
             "criterion_type": text.CriterionType.CTC,
         }
         if lexicon is None:
-            self._layout: _Layout = _TokenLayout()
+            self._layout: Layout = TokenLayout()
             fusion = {"lm_weight": lm_weight, "word_score": word_score, "hotwords": hotwords}
             self._model = _token_model(text, vocabulary, path, weight, fusion)
             options = text.LexiconFreeDecoderOptions(beam_size_token=tokens_per_frame, **common)
             self._decoder = text.LexiconFreeDecoder(options, self._model, BLANK_ID, BLANK_ID, [])
         else:
-            self._layout = _layout_of_words(vocabulary)
+            self._layout = layout_of_words(vocabulary)
             words = with_hotwords(lexicon, hotwords)
             self._model = _word_model(text, words, path, weight, hotwords)
             options = text.LexiconDecoderOptions(
@@ -142,117 +142,6 @@ class Flashlight:
         return [Hypothesis(tokens, score) for tokens, score in best.items()]
 
 
-class _Layout(Protocol):
-    """How tokens become the columns, and frames the rows, that flashlight sees."""
-
-    columns_per_token: int
-    silence: int
-    """The column that flashlight lets follow a word's end any number of times."""
-
-    def spelled(self, tokens: list[int]) -> list[list[int]]:
-        """All spellings in columns of a word with these tokens."""
-
-    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]: ...
-
-    def tokens(self, columns: list[int]) -> tuple[int, ...]:
-        """What a path, one column a row, spells."""
-
-    def correction(self, columns: list[int]) -> float:
-        """What to add to the score of a path."""
-
-
-class _TokenLayout:
-    """Tokens as they are."""
-
-    columns_per_token = 1
-    silence = BLANK_ID
-
-    def spelled(self, tokens: list[int]) -> list[list[int]]:
-        return [tokens]
-
-    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        return matrix
-
-    def tokens(self, columns: list[int]) -> tuple[int, ...]:
-        return _collapse(columns)
-
-    def correction(self, columns: list[int]) -> float:
-        return 0.0
-
-
-class _SpacedLayout(_TokenLayout):
-    """Words of characters, each with the space behind it; after the last frame comes one that is a space.
-
-    Hypotheses within a word cannot pass it but as a blank, at a price that is paid back when no others are left.
-    """
-
-    def __init__(self, space: int) -> None:
-        self.silence = space
-
-    def spelled(self, tokens: list[int]) -> list[list[int]]:
-        return [[*tokens, self.silence]]
-
-    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        last = np.full((1, matrix.shape[1]), 2 * FLOOR)
-        last[0, BLANK_ID] = FLOOR
-        last[0, self.silence] = 0.0
-        return np.concatenate([matrix, last])
-
-    def tokens(self, columns: list[int]) -> tuple[int, ...]:
-        """As spelled, without spaces that part no words.
-
-        >>> _SpacedLayout(1).tokens([1, 0, 2, 2, 1, 0, 1, 3, 1])
-        (2, 1, 3)
-        """
-        tokens = _collapse(columns)
-        following = (*tokens[1:], self.silence)
-        kept = [pair for pair in zip(tokens, following, strict=True) if pair != (self.silence, self.silence)]
-        words = [token for token, _ in kept]
-        return tuple(words[1:] if words[:1] == [self.silence] else words)
-
-    def correction(self, columns: list[int]) -> float:
-        return 0.0 if columns[-1] == self.silence else -FLOOR
-
-
-class _PieceLayout(_TokenLayout):
-    """Words of pieces. The second column of token n is column n + V, in which the token lasts beyond the frame.
-
-    A word's last piece in one frame is the first column; in more, it is the second column all along but for the last
-    frame: so each path of CTC is a path here, and just one. To keep out what CTC reads otherwise, a blank between the
-    columns, the second is open only before a frame in which the token is likelier than the blank. There remains a piece
-    that is a whole word and lasts four frames or more: it can be scored as the word said twice, where that pays. Such
-    paths, should they win, are read as CTC does. Silence is never heard.
-    """
-
-    columns_per_token = 2
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self.silence = 2 * size
-
-    def spelled(self, tokens: list[int]) -> list[list[int]]:
-        """Both spellings of a word.
-
-        >>> _PieceLayout(3).spelled([1, 2])
-        [[1, 2], [1, 5, 2]]
-        """
-        return [tokens, [*tokens[:-1], tokens[-1] + self._size, tokens[-1]]]
-
-    def emissions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        lasting = np.full_like(matrix, FLOOR)
-        lasting[:-1] = np.where(matrix[1:] > matrix[1:, :1], matrix[:-1], FLOOR)
-        silence = np.full((len(matrix), 1), 2 * FLOOR)
-        return np.concatenate([matrix, lasting, silence], axis=1)
-
-    def tokens(self, columns: list[int]) -> tuple[int, ...]:
-        """As CTC reads the path.
-
-        >>> _PieceLayout(3).tokens([4, 4, 1, 5, 2, 0, 2])
-        (1, 2, 2)
-        """
-        return _collapse([column % self._size if column < self.silence else BLANK_ID for column in columns])
-
-
 @lru_cache(maxsize=2)
 def _plain_trie(vocabulary: Vocabulary, words: tuple[str, ...], path: Path | None) -> Any:
     """The lexicon's tree; the last ones stay in memory, as those of `_kenlm` do."""
@@ -261,7 +150,7 @@ def _plain_trie(vocabulary: Vocabulary, words: tuple[str, ...], path: Path | Non
 
 def _trie(vocabulary: Vocabulary, words: Sequence[str], model: Any) -> Any:
     """The spellings of all words, each beginning with the score of the likeliest word that begins so."""
-    text, layout = _decoders(), _layout_of_words(vocabulary)
+    text, layout = _decoders(), layout_of_words(vocabulary)
     trie = text.Trie(layout.columns_per_token * len(vocabulary) + 1, layout.silence)
     anywhere = model.start(True)
     for number, word in enumerate(words):
@@ -270,18 +159,6 @@ def _trie(vocabulary: Vocabulary, words: Sequence[str], model: Any) -> Any:
             trie.insert(columns, number, score)
     trie.smear(text.SmearingMode.MAX)
     return trie
-
-
-def _collapse(path: Iterable[int]) -> tuple[int, ...]:
-    return tuple(token for token, _ in groupby(path) if token != BLANK_ID)
-
-
-def _layout_of_words(vocabulary: Vocabulary) -> _Layout:
-    if vocabulary.sentencepiece is not None:
-        return _PieceLayout(len(vocabulary))
-    if " " not in vocabulary.spellings:
-        raise ConfigError("a lexicon is of no use: the model's alphabet has no space to part words with")
-    return _SpacedLayout(vocabulary.spellings.index(" "))
 
 
 def _token_model(

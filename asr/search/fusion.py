@@ -66,7 +66,7 @@ class WordFusion:
     would add at a text's start, so that hypotheses within a word and behind one compare; at the word's end it is taken
     back, and a text's score does not depend on it.
 
-    >>> fusion = WordFusion((BLANK, " ", "a", "n"), None, ["an", "nan"], word_score=1.0)
+    >>> fusion = WordFusion(("<blank>", " ", "a", "n"), None, ["an", "nan"], word_score=1.0)
     >>> [fusion.extend(fusion.start(), token) is None for token in (1, 2, 3)]
     [False, False, False]
     >>> state, _ = fusion.extend(fusion.start(), 2)

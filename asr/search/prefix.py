@@ -12,7 +12,7 @@ with the language model added in logarithms and entries pruned by (prefix, ends 
 one entry and no scorer the search then follows the best path, token by token.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from heapq import nlargest
 from math import exp, inf, log1p
@@ -143,10 +143,13 @@ def check_matrix(log_probabilities: NDArray[Any]) -> NDArray[np.float64]:
 def _advance(entries: Beam, row: NDArray[np.float64], scorer: Scorer[Any], threshold: float) -> Beam:
     """All that one frame can make of the beam's entries; paths that meet in an entry are summed."""
     log_probability: list[float] = row.tolist()
-    likely: list[int] = np.flatnonzero(row >= row.max() - threshold).tolist()
+    tried = row >= row.max() - threshold
+    tried[BLANK_ID] = True
+    likely: list[int] = np.flatnonzero(tried).tolist()
     candidates: Beam = {}
     for (prefix, ends_in_blank), score in entries.items():
-        for token in _with(likely, BLANK_ID, prefix.token):
+        # in ascending order: among equal scores the search keeps the first, as argmax does
+        for token in likely if tried[prefix.token] else sorted([*likely, prefix.token]):
             total = score + log_probability[token]
             if token == BLANK_ID:
                 key = (prefix, True)
@@ -159,11 +162,6 @@ def _advance(entries: Beam, row: NDArray[np.float64], scorer: Scorer[Any], thres
                 continue
             candidates[key] = _log_add(candidates[key], total) if key in candidates else total
     return candidates
-
-
-def _with(tokens: list[int], *more: int) -> Iterable[int]:
-    """The ascending tokens and some more, still ascending: among equals the search takes the first, as argmax does."""
-    return tokens if all(token in tokens for token in more) else sorted({*tokens, *more})
 
 
 def _finish(entries: Beam, scorer: Scorer[Any], nbest: int) -> list[Hypothesis]:
