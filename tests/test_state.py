@@ -228,3 +228,23 @@ def test_a_folder_that_cannot_be_written_is_named(path, monkeypatch):
     with pytest.raises(AsrError, match=r"training/state\.pt: cannot be written \(Permission denied\)"):
         write_state(path, "new", *begun(), PROGRESS)
     assert path.read_bytes() == content
+
+
+def test_what_counts_as_better():
+    """The first figure decides, the second where it is a tie; what is not a number is never better."""
+    progress = Progress()
+    tries = [(0.5, 0.3), (0.5, 0.3), (0.5, 0.2), (0.6, 0.1), (math.nan, 0.0), (0.4, 0.9)]
+    better = [progress.improves(epoch, {"wer": w, "cer": c}) for epoch, (w, c) in enumerate(tries, start=1)]
+    assert better == [True, False, True, False, False, True]
+    assert (progress.best_wer, progress.best_cer, progress.best_epoch) == (0.4, 0.9, 6)
+    assert progress.best_perplexity == math.inf
+    assert not Progress().improves(1, {"perplexity": math.nan})
+
+
+def test_a_state_from_before_there_were_language_models(path):
+    run = under_way()
+    write_state(path, "key", *run, PROGRESS)
+    state = torch.load(path, weights_only=True)
+    del state["progress"]["best_perplexity"]
+    torch.save(state, path)
+    assert asdict(read_state(path, "key", *begun(seed=9))) == asdict(PROGRESS)
