@@ -76,7 +76,7 @@ def locked(folder: Path) -> Iterator[None]:
             stream.seek(0)
             raise AsrError(
                 f"{folder}: another run ({stream.read().strip() or 'just begun'}) is at work in this folder; wait for "
-                "its end, or name another folder"
+                "its end, or name another folder (--exp, or --out)"
             ) from error
         except OSError:  # a file system that knows no locks
             pass
