@@ -59,10 +59,12 @@ def parse(arguments: list[str]) -> dict[str, object]:
     Raises:
         click's UsageError: No such command or option, an argument missing or too many.
     """
-    name, *rest = arguments
-    group = typer.main.get_command(cli.app)
-    assert name in group.commands, f"no command {name}"
-    return group.commands[name].make_context(name, rest).params
+    command, rest = typer.main.get_command(cli.app), arguments
+    while hasattr(command, "commands"):
+        name, *rest = rest
+        assert name in command.commands, f"no command {name}"
+        command = command.commands[name]
+    return command.make_context(name, rest).params
 
 
 def check(arguments: list[str]) -> None:
@@ -99,6 +101,7 @@ def test_asr_commands(mine, arguments):
     [
         ("transcrib a.wav", AssertionError, "no command transcrib"),
         ("run", Exception, "MissingParameter"),
+        ("lm trian a.txt --out a.arpa", AssertionError, "no command trian"),
         ("run fsdd --epochs 3", Exception, "No such option"),
         ("run fsdd fsdd", Exception, "unexpected extra argument"),
         ("run fssd", AsrError, "unknown recipe"),
