@@ -448,7 +448,7 @@ def test_a_language_model_of_characters(book, tmp_path, capsys):
         (["train", "nowhere.txt", "--out", "a.arpa"], "nowhere.txt: No such file or directory"),
         (["train", "book.txt", "--out", "a.arpa", "--prune", "1"], "prune '1': unigrams are never left out"),
         (["train", "book.txt", "--out", "a.arpa", "--order", "30"], "no 11-gram in the text"),
-        (["train", "book.txt", "--out", "book.txt/a.arpa"], "book.txt/a.arpa: cannot be written"),
+        (["train", "book.txt", "--out", "book.txt/a.arpa"], "book.txt: the folder cannot be made"),
         (["perplexity", "book.txt", "book.txt"], "book.txt:1: not an ARPA file"),
         (["perplexity", "nowhere.arpa", "book.txt"], "nowhere.arpa: No such file or directory"),
     ],

@@ -1,5 +1,6 @@
 import gzip
 import lzma
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,11 @@ def test_some_foreign_letters_are_no_harm(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("the word мир is russian\n", encoding="utf-8")
     assert list(read_sentences([path])) == ["the word is russian"]
+
+
+@pytest.mark.corpus
+def test_books_come_out_in_the_letters_of_transcripts(corpora):
+    sentences = list(islice(read_sentences([corpora / "text" / "gutenberg.txt.xz"]), 20_000))
+    assert set("".join(sentences)) == set(" 'abcdefghijklmnopqrstuvwxyz")
+    assert all(sentence == " ".join(sentence.split()) for sentence in sentences)
+    assert sum("'" in sentence for sentence in sentences) > 100
