@@ -292,12 +292,14 @@ def lm_train(
         return
     if dev or overrides:
         raise typer.BadParameter("--dev and --set are for --kind lstm")
+    from asr.files import make_folder
     from asr.lm.arpa import write_arpa
     from asr.lm.corpus import read_sentences
     from asr.lm.counts import count_ngrams
     from asr.lm.kneser_ney import estimate, parse_prune
 
     thresholds = parse_prune(prune, order)
+    make_folder(out.parent)
     counts = count_ngrams(read_sentences(texts), order, units, vocabulary_size, int(memory_gb * 1e9))
     model = estimate(counts, thresholds)
     write_arpa(model, out)

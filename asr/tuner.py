@@ -216,7 +216,7 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
             trial.close()
         return [decoder.vocabulary.decode(hypotheses[0].tokens) for hypotheses in found]
 
-    # A model of characters has word ends among them, and a score of their own for words would cost flashlight-text much.
+    # Among characters there are the spaces, and a score for words would cost flashlight-text much.
     start = replace(decoder.config, word_score=0.0) if decoder.units == "characters" else decoder.config
     best = Tuning(decode, dev.matrices, dev.references, decoder.units == "words").run(start)
     return decoder.reweighted(best.config)

@@ -25,7 +25,20 @@ from asr.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 TONES = str(ROOT / "tests" / "tones")
-COMMANDS = ("recipes", "run", "data-prep", "check", "train", "decode", "score", "plot", "transcribe", "align")
+COMMANDS = (
+    "recipes",
+    "run",
+    "data-prep",
+    "check",
+    "train",
+    "decode",
+    "score",
+    "plot",
+    "tune",
+    "transcribe",
+    "align",
+    "lm",
+)
 
 
 def plain(text: str) -> str:
@@ -58,6 +71,12 @@ MORE = ("--device", "--init-from", "--noise")
     [
         (["--help"], (*COMMANDS, "--version", "bidirectional LSTM")),
         (["-h"], COMMANDS),
+        (["lm", "--help"], ("train", "perplexity")),
+        (
+            ["lm", "train", "--help"],
+            ("TEXT...", "--out", "--order", "--units", "--vocabulary-size", "--prune", "--kind"),
+        ),
+        (["lm", "perplexity", "--help"], ("LM", "TEXT...")),
         (["recipes", "--help"], ("List the recipes",)),
         (["run", "--help"], (*STAGE, *MORE, "--from", "--to", "--corpus", "--download", "have not changed")),
         (["data-prep", "--help"], (*STAGE, "--corpus", "--download", "cannot be used")),
@@ -404,6 +423,58 @@ def test_a_folder_at_work_is_refused(command, exp, capsys):
     assert "--exp" in line
     before[".lock"] = inside(exp)[".lock"]
     assert inside(exp) == before
+
+
+@pytest.fixture
+def book(tmp_path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_text("The cat sat on the mat.\nThe dog, No. 5, sat -- on the cat!\nA dog & a cat sat.\n" * 3)
+    return path
+
+
+@pytest.mark.parametrize("name", ["lm.arpa", "lm.arpa.gz"])
+def test_a_language_model_of_words(name, book, tmp_path, capsys):
+    model, said = tmp_path / name, tmp_path / "said.jsonl"
+    assert status_of("lm", "train", book, "--order", "2", "--prune", "0 3", "--out", model) == 0
+    assert capsys.readouterr().out == f"{model}: 13 1-grams, 5 2-grams\n"
+    said.write_text('{"audio_filepath": "a.wav", "duration": 1, "text": "The zebra sat on a cat"}\n')
+    assert status_of("lm", "perplexity", model, said) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"perplexity \d+\.\d\d \(\d+\.\d\d without unknown words\)", first)
+    assert last == "out of vocabulary 16.67% (1 of 6 words)"
+
+
+def test_a_language_model_of_characters(book, tmp_path, capsys):
+    model = tmp_path / "lm.arpa"
+    assert status_of("lm", "train", book, "--units", "characters", "--order", "4", "--out", model) == 0
+    assert "\tt h e ▁\n" in model.read_text()
+    capsys.readouterr()
+    assert status_of("lm", "perplexity", model, book) == 0
+    lines = capsys.readouterr().out.splitlines()
+    by_character, by_word = (float(re.search(r"\d+\.\d\d", line)[0]) for line in lines[:2])
+    assert lines[1].startswith("perplexity per word ")
+    assert 1 < by_character < by_word
+    assert lines[2].startswith("out of vocabulary 0.00% (0 of ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.txt", "--out", "a.arpa"], "nowhere.txt: No such file or directory"),
+        (["train", "book.txt", "--out", "a.arpa", "--prune", "1"], "prune '1': unigrams are never left out"),
+        (["train", "book.txt", "--out", "a.arpa", "--order", "30"], "no 11-gram in the text"),
+        (["train", "book.txt", "--out", "book.txt/a.arpa"], "book.txt: the folder cannot be made"),
+        (["perplexity", "book.txt", "book.txt"], "book.txt:1: not an ARPA file"),
+        (["perplexity", "nowhere.arpa", "book.txt"], "nowhere.arpa: No such file or directory"),
+    ],
+)
+def test_a_language_model_that_cannot_be_is_one_line(arguments, message, book, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert status_of("lm", *arguments) == 1
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("asr: ")
+    assert message in last
+    assert not (tmp_path / "a.arpa").exists()
 
 
 def test_recipes_are_listed_with_what_they_are(capsys):

@@ -101,6 +101,7 @@ def test_asr_commands(mine, arguments):
     [
         ("transcrib a.wav", AssertionError, "no command transcrib"),
         ("run", Exception, "MissingParameter"),
+        ("lm trian a.txt --out a.arpa", AssertionError, "no command trian"),
         ("run fsdd --epochs 3", Exception, "No such option"),
         ("run fsdd fsdd", Exception, "unexpected extra argument"),
         ("run fssd", AsrError, "unknown recipe"),

@@ -227,7 +227,7 @@ class _Reader:
 
     def _expect(self, heading: str) -> None:
         if (line := self._filled_line()) != heading.encode():
-            found = f"found {_shown(line)}" if line else "the file ends: it is cut off"
+            found = f"found {_shown(line)}" if line else "the file is cut off"
             raise self._error(f"'{heading}' was expected, {found}")
 
     def _filled_line(self) -> bytes:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from asr.errors import AsrError, DataError
 from asr.lm.units import END, SIGNS, START, UNKNOWN, Units, split
+from asr.progress import track
 
 Ids = NDArray[np.int64]
 Run = tuple[Ids, Ids]
@@ -144,12 +145,15 @@ def _count(
     sentences: Iterable[str], order: int, units: Units, vocabulary_size: int | None, memory_bytes: int, folder: Path
 ) -> NGramCounts:
     block = max(1, memory_bytes // BYTES_PER_TOKEN)
-    words, counts = _encode(sentences, units, vocabulary_size, folder / "text", block)
-    text = np.memmap(folder / "text", np.int32, "r")
+    numbers = _write_ids(sentences, units, folder / "text", block)
+    if signs := {START, END} & numbers.keys():
+        raise DataError(f"the text has the word {min(signs)!r}, which stands for a sentence's begin or end")
+    text = np.memmap(folder / "text", np.int32, "r+")
+    words, counts = _keep_most_frequent(text, numbers, vocabulary_size, block)
     # of the n-gram that begins at each place of the text; -1 where the sentence is too short for one
     rows = np.memmap(folder / "rows", np.int64, "w+", shape=text.shape)
     all_keys, all_counts = [np.arange(len(words))], [counts]
-    for n in range(2, order + 1):
+    for n in track(range(2, order + 1), "counting n-grams"):
         runs = Runs(memory_bytes, folder)
         for begin in range(0, len(text) - n + 1, block):
             end = min(begin + block, len(text) - n + 1)
@@ -175,10 +179,8 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _encode(
-    sentences: Iterable[str], units: Units, vocabulary_size: int | None, path: Path, block: int
-) -> tuple[list[str], Ids]:
-    """Writes the text as int32 word ids, each sentence with its signs; gives the words by id and their counts."""
+def _write_ids(sentences: Iterable[str], units: Units, path: Path, block: int) -> _Numbers:
+    """Writes the text as int32 numbers, each sentence with its signs; gives the number of each word."""
     numbers = _Numbers()
     with path.open("wb") as stream:
         held = array("i")
@@ -192,12 +194,18 @@ def _encode(
         held.tofile(stream)
     if not path.stat().st_size:
         raise DataError("no sentence to count n-grams in")
-    if signs := {START, END} & numbers.keys():
-        raise DataError(f"the text has the word {min(signs)!r}, which stands for a sentence's begin or end")
-    text = np.memmap(path, np.int32, "r+")
+    return numbers
+
+
+def _keep_most_frequent(
+    text: NDArray[np.int32], numbers: _Numbers, vocabulary_size: int | None, block: int
+) -> tuple[list[str], Ids]:
+    """Puts the final ids in place of the numbers; gives the words by id, and how often each is there."""
     blocks = range(0, len(text), block)
     size = len(SIGNS) + len(numbers)
-    counts = sum((np.bincount(text[begin : begin + block], minlength=size) for begin in blocks), np.zeros(size, int))
+    counts = np.zeros(size, np.int64)
+    for begin in blocks:
+        counts += np.bincount(text[begin : begin + block], minlength=size)
     frequency = dict(zip(numbers, counts[len(SIGNS) :].tolist(), strict=True))
     frequency.pop(UNKNOWN, None)
     ranked = sorted(frequency, key=lambda word: (-frequency[word], word))[:vocabulary_size]

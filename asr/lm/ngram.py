@@ -16,7 +16,8 @@ State = tuple[int, ...]
 """The ids of the words before the next one, as many as the model can make use of; equal states have equal futures."""
 
 SENTENCES_PER_BLOCK = 10_000
-MOST_REMEMBERED = 1 << 20
+MOST_REMEMBERED = 1 << 17
+"""Scores, at some 400 bytes each: a search asks for the same ones again and again."""
 LN_10 = math.log(10)
 
 
