@@ -1,6 +1,6 @@
 """A recording and the text said in it, brought together: word times, and whether the text fits at all."""
 
-import unicodedata
+import string
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from asr.alignment import Word, align, fit_score, words
 from asr.audio import read
 from asr.errors import DataError
 from asr.recognizer import Recognizer
-from asr.text import Vocabulary, normalise
+from asr.spoken import lost_letters, spoken
+from asr.text import Vocabulary
 
 LEAST_FIT = 0.1
 """A text with a lower `fit_score` does not seem to be what is said. Found on LibriSpeech's dev-clean with a poor model
@@ -52,20 +53,18 @@ def align_recording(recognizer: Recognizer, audio: Path, text: str) -> Alignment
 
 
 def alignable(text: str, vocabulary: Vocabulary) -> str:
-    """The text as the model would spell it: normalised, and punctuation that is not in the alphabet a space.
+    """The text as the model would spell it: as it is said, numbers in words, without punctuation.
 
     Raises:
-        DataError: There are no words; or characters outside the alphabet are left, and are named.
+        DataError: There are no words; or letters are outside the alphabet, and are named.
     """
-    normal = normalise(text)
-    unknown = vocabulary.unknown(normal)
-    spaces = {ord(character): " " for character in unknown if unicodedata.category(character)[0] == "P"}
-    spoken = normalise(normal.translate(spaces))
-    if not spoken:
+    alphabet = {*string.ascii_lowercase, *"".join(vocabulary.spellings[1:])}  # the letters that numbers are written in
+    said = spoken(text, alphabet)
+    if unknown := {*lost_letters(text, alphabet), *vocabulary.unknown(said)}:
+        raise DataError(f"characters of the text are outside the alphabet: {' '.join(map(repr, sorted(unknown)))}")
+    if not said:
         raise DataError(f"no words to align in the text {text[:40]!r}")
-    if unknown := vocabulary.unknown(spoken):
-        raise DataError(f"characters of the text are outside the alphabet: {' '.join(map(repr, unknown))}")
-    return spoken
+    return said
 
 
 def read_text(argument: str) -> str:

@@ -154,6 +154,8 @@ def _work(log_probabilities: NDArray[Any]) -> list[Hypothesis]:
 
 def _check_fit(path: Path, units: str, words: Sequence[str], vocabulary: Vocabulary) -> None:
     """Raises `ModelError` where a language model is not for texts such as the acoustic model writes."""
+    if not words:
+        raise ModelError(f"{path}: a language model of no words")
     if units == "characters":
         letters = {SPACE_IN_PIECES if letter == " " else letter for letter in set("".join(vocabulary.spellings[1:]))}
         if missing := sorted(letters.difference(words)):

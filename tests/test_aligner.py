@@ -55,7 +55,7 @@ def test_punctuation_of_the_alphabet_stays():
         ("", "no words to align in the text ''"),
         (" \n", r"no words to align in the text ' \\n'"),
         ("?!...", r"no words to align in the text '\?!...'"),
-        ("cab 7 dab", "characters of the text are outside the alphabet: '7' 'd'"),
+        ("cab 7 dab", "characters of the text are outside the alphabet: 'd' 'e' 'n' 's' 'v'"),
         ("日本", "characters of the text are outside the alphabet: '日' '本'"),
     ],
 )
