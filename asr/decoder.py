@@ -12,6 +12,7 @@ from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
@@ -115,8 +116,8 @@ class Decoder:
         return flashlight.installed()
 
     def _fast(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
-        config = self.config
-        return flashlight.Flashlight(
+        config, free = self.config, self.lexicon is None
+        engine = flashlight.Flashlight(
             self.vocabulary,
             config.beam,
             self.language_model,
@@ -124,8 +125,11 @@ class Decoder:
             config.lm_weight,
             config.word_score,
             self.hotwords,
-            self.nbest,
-        ).decode
+            config.beam if free else self.nbest,
+        )
+        if not free:  # there it sums over spaces itself
+            return engine.decode
+        return lambda matrix: self._by_text(engine.decode(matrix))[: self.nbest]
 
     def _own(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
         config, spellings = self.config, self.vocabulary.spellings
@@ -135,7 +139,18 @@ class Decoder:
             scorer = CharacterFusion(spellings, model, config.lm_weight, config.word_score, self.hotwords)
         else:
             scorer = WordFusion(spellings, model, self.lexicon, config.lm_weight, config.word_score, self.hotwords)
-        return lambda log_probabilities: beam_search(log_probabilities, config.beam, scorer, self.nbest)
+        return lambda matrix: self._by_text(beam_search(matrix, config.beam, scorer, nbest=config.beam))[: self.nbest]
+
+    def _by_text(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """One for each text, best first: those that differ in spaces only are summed."""
+        groups: dict[str, list[Hypothesis]] = {}
+        for hypothesis in hypotheses:
+            groups.setdefault(self.vocabulary.decode(hypothesis.tokens), []).append(hypothesis)
+        summed = [
+            replace(group[0], score=float(np.logaddexp.reduce([each.score for each in group])))
+            for group in groups.values()
+        ]
+        return sorted(summed, key=lambda hypothesis: -hypothesis.score)
 
 
 _decoder: Decoder
