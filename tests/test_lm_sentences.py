@@ -31,7 +31,7 @@ def test_text_as_numbers(tmp_path):
 
 
 def test_a_text_without_a_sentence_is_named(tmp_path):
-    (tmp_path / "a.txt").write_text("\n12\n")
+    (tmp_path / "a.txt").write_text("\n -- !\n")
     with pytest.raises(DataError, match=r"a\.txt: no sentence in it"):
         read_text([tmp_path / "a.txt"], "words", ALPHABET)
 

@@ -133,7 +133,8 @@ def test_a_picture_of_the_training(made, tmp_path):
 def test_the_commands(tmp_path, capsys):
     text, out = write_text(tmp_path / "text.txt"), tmp_path / "lm"
     options = [word for setting in SMALL for word in ("--set", setting)]
-    assert status_of("lm", "train", text, "--out", out, "--units", "characters", "--device", "cpu", *options) == 0
+    train = ["lm", "train", text, "--kind", "lstm", "--out", out, "--units", "characters", "--device", "cpu"]
+    assert status_of(*train, *options) == 0
     assert capsys.readouterr().out == f"{out / 'model'}\n"
     assert status_of("lm", "perplexity", out / "model", text, "--device", "cpu") == 0
     assert capsys.readouterr().out.startswith("perplexity ")
@@ -150,8 +151,7 @@ def test_the_commands(tmp_path, capsys):
 def test_mistakes_are_one_line(made, tmp_path, capsys):
     text = made / "text.txt"
     for arguments, message in (
-        (["lm", "train", text, "--out", tmp_path / "lm", "--kind", "transformer"], "--kind transformer: not known"),
-        (["lm", "train", tmp_path / "gone.txt", "--out", tmp_path / "lm"], "gone.txt: cannot be read as text"),
+        (["lm", "train", tmp_path / "gone.txt", "--kind", "lstm", "--out", tmp_path / "lm"], "gone.txt: No such file"),
         (["lm", "perplexity", made / "lm", text], "did you mean"),
         (["lm", "generate", made / "lm" / "model", "--temperature", "-1"], "temperature = -1: 0 or more is needed"),
         (["transcribe", text, "--model", made / "lm" / "model"], "a language model, where a speech recognition model"),
@@ -159,4 +159,13 @@ def test_mistakes_are_one_line(made, tmp_path, capsys):
         assert status_of(*arguments) == 1
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("asr: ")]
         assert message in line
+    assert not (tmp_path / "lm").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--kind", "transformer"], ["--dev", "dev.txt"], ["--set", "model.hidden=3"], ["--kind", "lstm", "--order", "4"]],
+)
+def test_options_are_for_their_kind(options, tmp_path):
+    assert status_of("lm", "train", write_text(tmp_path / "text.txt"), "--out", tmp_path / "lm", *options) == 2
     assert not (tmp_path / "lm").exists()
