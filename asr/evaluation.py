@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.alignment import Word
-from asr.confidence import correct_words, expected_calibration_error
+from asr.confidence import correct_words, expected_calibration_error, reliability, reliability_table
 from asr.dataset import SpeechDataset, load, plan
 from asr.distributed import Processes
 from asr.errors import DataError
@@ -14,7 +14,7 @@ from asr.manifest import Utterance
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
-from asr.report import SplitScore, listing, score_split, summary
+from asr.report import SplitScore, draw_reliability, listing, score_split, summary
 from asr.tuned import greedy_reader, read_tuned, reader_for
 
 GREEDY, BEAM = "greedy", "beam"
@@ -88,7 +88,8 @@ def to_record(word: Word) -> dict[str, Any]:
 
 
 def score_decoded(folder: Path, split: str, decoding: str, utterances: Sequence[Utterance]) -> SplitScore:
-    """Scores `decode/` of an experiment folder into `score/`: the figures, and the worst utterances word by word.
+    """Scores `decode/` of an experiment folder into `score/`: the figures, the worst utterances word by word, and how
+    far the words' confidence can be relied on, as a table and (with the extra `plot`) as a picture.
 
     Raises:
         DataError: An id is missing or too many, or a file is damaged.
@@ -96,18 +97,26 @@ def score_decoded(folder: Path, split: str, decoding: str, utterances: Sequence[
     name = f"{split}{SUFFIXES[decoding]}"
     lines = read_json_lines(folder / "decode" / f"{name}.jsonl")
     hypotheses = {line["id"]: line["text"] for line in lines}
-    off = confidence_error(utterances, lines)
+    confidences, right = judged_words(utterances, lines)
+    off = expected_calibration_error(confidences, right) if right else None
     result = score_split(split, utterances, hypotheses, decoding, off)
     say(f"score: {summary(result)}")
     with writing(folder / "score" / f"{name}.txt") as stream:
         stream.write(listing(result, utterances, hypotheses))
+        if right:
+            stream.write(f"\n{reliability_table(reliability(confidences, right))}")
+    draw_reliability(reliability(confidences, right), folder / "score" / f"{name}.png")
     rates = {"wer": result.total.wer, "cer": result.total.cer, "expected_calibration_error": off}
     write_json(folder / "score" / f"{name}.json", {"split": split, "decoding": decoding, **vars(result.total), **rates})
     return result
 
 
-def confidence_error(utterances: Sequence[Utterance], lines: Iterable[Mapping[str, Any]]) -> float | None:
-    """The expected calibration error over all words of the lines; None where they hold no words."""
+def judged_words(utterances: Sequence[Utterance], lines: Iterable[Mapping[str, Any]]) -> tuple[list[float], list[bool]]:
+    """The confidence of every word of the lines, and whether it was said.
+
+    Raises:
+        DataError: A line's words are not those of its text.
+    """
     references = {utterance.id: utterance.text for utterance in utterances}
     confidences: list[float] = []
     right: list[bool] = []
@@ -117,4 +126,4 @@ def confidence_error(utterances: Sequence[Utterance], lines: Iterable[Mapping[st
             right += correct_words(references.get(line["id"], ""), line["text"])
     if len(confidences) != len(right):
         raise DataError("decoded words and texts do not agree; decode again")
-    return expected_calibration_error(confidences, right) if right else None
+    return confidences, right

@@ -305,7 +305,8 @@ class Experiment:
         scores, written = [], [self.folder / "RESULTS.md", self.folder / "model" / "README.md"]
         for split, decoding in self._decoded(self._scored_splits()):
             scores.append(score_decoded(self.folder, split, decoding, self.records.utterances(split)))
-            written += [self.folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("txt", "json")]
+            files = (self.folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("txt", "json", "png"))
+            written += [path for path in files if path.exists()]
         history = read_json_lines(self.folder / "training" / "history.jsonl")
         picture = self.folder / "score" / "training.png"
         if draw_training(history, picture):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asr import __version__
+from asr.confidence import Bin
 from asr.dashboard import best_epoch
 from asr.files import writing
 from asr.manifest import Utterance, hours
@@ -151,6 +152,43 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
     _arrange_epochs([above, *below], history)
     figure.align_ylabels([above, *below])
     figure.legend(loc="outside upper center", ncols=4, frameon=False, columnspacing=1.5)
+    with writing(path, "wb") as stream:
+        figure.savefig(stream, format="png", dpi=120)
+    return True
+
+
+def draw_reliability(bins: Sequence[Bin], path: Path) -> bool:
+    """Writes a picture of how many words are right at each confidence, and how many words there are.
+
+    Returns:
+        False without the extra `plot`, or without a word.
+
+    Source: Niculescu-Mizil and Caruana 2005 (reliability diagrams).
+    """
+    full = [part for part in bins if part.count]
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    if not full:
+        return False
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    above, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 100], [0, 100], color="0.7", linestyle="--", linewidth=1, label="as sure as right")
+    points = [(100 * part.confidence, 100 * part.accuracy) for part in full]
+    above.plot(*zip(*points, strict=True), marker="o", color=LOSS, label="words heard")
+    above.set_ylabel("right, %")
+    above.set_ylim(0, 100)
+    above.legend(frameon=False)
+    widths = [100 * (part.high - part.low) for part in bins]
+    below.bar([100 * part.low for part in bins], [part.count for part in bins], widths, align="edge", color="0.6")
+    below.set_ylabel("words")
+    below.set_xlabel("confidence, %")
+    below.set_xlim(0, 100)
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="0.92")
+        axes.set_axisbelow(True)
     with writing(path, "wb") as stream:
         figure.savefig(stream, format="png", dpi=120)
     return True

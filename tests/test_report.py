@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 
 from asr import __version__, report
+from asr.confidence import reliability
 from asr.errors import DataError
 from asr.manifest import Utterance
 from asr.metrics import Errors, Interval
-from asr.report import SplitScore, commit, draw_training, listing, model_card, results_page, score_split, summary
+from asr.report import (
+    SplitScore,
+    commit,
+    draw_reliability,
+    draw_training,
+    listing,
+    model_card,
+    results_page,
+    score_split,
+    summary,
+)
 
 SPOKEN = {
     "a-1": ("the cat sat on", "cat sad on it", "ann"),
@@ -289,3 +300,12 @@ def test_the_commit_in_a_checkout(checkout, monkeypatch):
     assert commit() == f"{head}+changes"
     monkeypatch.setenv("PATH", str(checkout))  # no git
     assert commit() == f"asr {__version__}"
+
+
+def test_a_picture_of_reliability(tmp_path):
+    pytest.importorskip("matplotlib")
+    bins = reliability([0.1, 0.15, 0.9, 0.95, 1.0], [False, False, True, True, False])
+    assert draw_reliability(bins, tmp_path / "dev.png")
+    assert (tmp_path / "dev.png").read_bytes().startswith(b"\x89PNG")
+    assert not draw_reliability(reliability([], []), tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()

@@ -73,6 +73,8 @@ def test_the_language_model_helps_and_the_results_show_both(exp):
             ]
             assert "%" in row
     assert "| Decoding | greedy: no language model; beam search with lm.arpa.gz: lm_weight " in page
+    assert "| confidence | words | mean confidence | right |" in (exp / "score" / "dev.beam.txt").read_text()
+    assert (exp / "score" / "dev.beam.png").exists()
     assert "WER on dev, beam" in (exp / "model" / "README.md").read_text()
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge
+from num2words import num2words
 
 from asr.corpus import Corpus
-from asr.errors import AsrError
 from asr.manifest import Utterance
 from asr.synthesis import Recording, Speech, write_speech_once
 
@@ -128,10 +128,6 @@ def _transcript(spoken: str) -> str:
 
 def _words(number: int, kind: str = "cardinal") -> str:
     """A number as num2words spells it out: a `cardinal`, an `ordinal` or a `year`."""
-    try:
-        from num2words import num2words
-    except ImportError as error:
-        raise AsrError("this recipe spells numbers with num2words: pip install 'asr[synth]'") from error
     return _transcript(num2words(number, to=kind))
 
 
