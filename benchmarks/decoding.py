@@ -1,8 +1,9 @@
 """Beam search on the posteriors of a trained model: speed and word errors, against pyctcdecode and against greedy.
 
-    python benchmarks/decoding.py MODEL MANIFEST --lm 3gram.arpa.gz [--lm 4gram.arpa.gz] [--lm char6.arpa.gz]
+    python benchmarks/decoding.py [MODEL MANIFEST --lm 3gram.arpa.gz --lm 4gram.arpa.gz --lm char6.arpa.gz]
         [--rescore LSTM_FOLDER] [--peer-python PEER/bin/python]
 
+Without a model, that of the recipe numbers (asr run numbers) with a trigram of its training texts.
 Every language model is tuned in the same way on the same utterances of dev (see `asr.tuning`), the peer with the first
 one too. Speeds are of one process, in turns within one run. The bound for greedy decoding and word times is the
 acoustic forward pass.
@@ -24,6 +25,10 @@ from numpy.typing import NDArray
 from asr.decoder import Decoder, DecodingConfig
 from asr.device import describe
 from asr.lm import rescoring
+from asr.lm.arpa import write_arpa
+from asr.lm.corpus import read_sentences
+from asr.lm.counts import count_ngrams
+from asr.lm.kneser_ney import estimate
 from asr.lm.neural import NeuralModel
 from asr.metrics import interval, score, total
 from asr.reading import Reader
@@ -37,15 +42,27 @@ Matrices = Sequence[NDArray[Any]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("--lm", type=Path, action="append", default=[])
+    parser.add_argument("model", type=Path, nargs="?", default=Path("exp/numbers/model"))
+    parser.add_argument("manifest", type=Path, nargs="?", default=Path("exp/numbers/data/dev.jsonl"))
+    parser.add_argument("--lm", type=Path, action="append", default=[], help="default: a trigram of the training texts")
     parser.add_argument("--rescore", type=Path)
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--tune-on", type=int, default=120, help="utterances, spread over all")
     parser.add_argument("--time-on", type=int, default=60, help="utterances, spread over all")
+    parser.add_argument("--peer-on", type=int, default=300, help="utterances that the peer is scored on")
     parser.add_argument("--beam", type=int, default=50)
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        options.lm = options.lm or [trigram(options.manifest.with_name("train.jsonl"), Path(folder) / "lm.arpa")]
+        measure(options)
+
+
+def trigram(manifest: Path, path: Path) -> Path:
+    write_arpa(estimate(count_ngrams(read_sentences([manifest]), 3, "words", None)), path)
+    return path
+
+
+def measure(options: argparse.Namespace) -> None:
     recognizer = load(options.model, "cpu", greedy=True)
     dev = hear(recognizer, options.manifest)
     print(f"{dev.title}; {describe(recognizer.device)}")
@@ -154,7 +171,10 @@ def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: D
             answer = ask(tuned, part_of(dev, timed))
             again_s = time_of(dev, decoder, timed)
             low, high = sorted((answer["seconds"] / ours_s, answer["seconds"] / again_s))
-            report(dev, f"pyctcdecode, {weights(tuned)}", ask(tuned, dev.matrices)["texts"])
+            compared = spread(dev, options.peer_on)
+            part = part_of(dev, compared)
+            report(dev, f"pyctcdecode, {weights(tuned)}", ask(tuned, part)["texts"], compared)
+            report(dev, "ours on the same utterances", texts(decoder, part), compared)
             print(
                 f"    {answer['seconds']:.1f} s, ours {ours_s:.1f} and again {again_s:.1f} s: {low:.1f}x to {high:.1f}x"
             )
@@ -169,10 +189,11 @@ def tuned_on(
     return Tuning(decode, part_of(dev, places), references, start.word_score != 0).weights(start).config
 
 
-def report(dev: Dev, title: str, found: Sequence[str]) -> None:
-    """WER with its interval over speakers."""
-    ids = [utterance.id for utterance in dev.utterances]
-    errors = score(dict(zip(ids, dev.references, strict=True)), dict(zip(ids, map(normalise, found), strict=True)))
+def report(dev: Dev, title: str, found: Sequence[str], places: Sequence[int] | None = None) -> None:
+    """WER with its interval over speakers; of all utterances, or of those at some places."""
+    utterances = dev.utterances if places is None else [dev.utterances[place] for place in places]
+    references = {utterance.id: utterance.text for utterance in utterances}
+    errors = score(references, dict(zip(references, map(normalise, found), strict=True)))
     bounds = interval(errors, {utterance.id: utterance.speaker for utterance in dev.utterances})
     print(f"{title}: WER {total(errors.values()).wer:.2%} ({bounds.low:.2%} to {bounds.high:.2%})", flush=True)
 
