@@ -112,6 +112,7 @@ def tune(
         _check_words(dev, decoder, language_model, force)
         reader.decoder = _search(dev, decoder)
         if second:
+            _check_rate(second, second_model.perplexity(dev.references).oov_rate, force)
             reader.second = second_model
             reader.decoder = _weigh_second(dev, reader)
         beam, more = _judge(dev, BEAM, reader)
@@ -195,12 +196,15 @@ def _check_words(dev: Dev, decoder: Decoder, language_model: Path, force: bool) 
     known = set(decoder.lexicon)
     words = [word for reference in dev.references for word in reference.split()]
     unknown = [word for word in words if word not in known]
-    rate = len(unknown) / max(len(words), 1)
-    say(f"tune: {rate:.2%} of the words of {dev.title.split(',')[0]} are not in {language_model}")
+    _check_rate(language_model, len(unknown) / max(len(words), 1), force, f", such as {(unknown or [''])[0]!r}")
+
+
+def _check_rate(language_model: Path, rate: float, force: bool, example: str = "") -> None:
+    say(f"tune: {rate:.2%} of the words of dev are not in {language_model}")
     if rate > MOST_UNKNOWN and not force:
         raise ModelError(
-            f"{language_model}: lacks {rate:.1%} of the words of dev, such as {unknown[0]!r}, and none of them could "
-            "be heard; train it on texts of that kind, or insist with --force"
+            f"{language_model}: lacks {rate:.1%} of the words of dev{example}; train it on texts of that kind, or "
+            "insist with --force"
         )
 
 

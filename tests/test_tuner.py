@@ -188,7 +188,10 @@ def test_a_language_model_of_other_words_is_refused(exp, model, tmp_path):
     (tmp_path / "text").write_text("aaaa bbbb\ncccc\n" * 50)
     assert status_of("lm", "train", tmp_path / "text", "--order", "2", "--out", tmp_path / "other.arpa") == 0
     before = (model / FILE).read_bytes()
-    with pytest.raises(ModelError, match=r"other.arpa: lacks 100.0% of the words of dev, such as '[abc]+', and none"):
+    with pytest.raises(
+        ModelError,
+        match=r"other.arpa: lacks 100.0% of the words of dev, such as '[abc]+'; train it on texts of that kind",
+    ):
         tune(model, exp / "data" / "dev.jsonl", tmp_path / "other.arpa", device="cpu")
     assert (model / FILE).read_bytes() == before
 
@@ -226,6 +229,11 @@ def test_a_recurrent_language_model_goes_over_the_best(exp, model, tmp_path, rec
     )
     tuned = tune(model, data / "dev.jsonl", exp / "lm.arpa.gz", out / "model", device="cpu")
     assert tuned.second == "second_lm"
+    (tmp_path / "other").write_text("aaaa bbbb\ncccc\n" * 50)
+    arguments = ("--kind", "lstm", "--out", tmp_path / "strange", *small, "--device", "cpu")
+    assert status_of("lm", "train", tmp_path / "other", *arguments) == 0
+    with pytest.raises(ModelError, match=r"strange/model: lacks 100.0% of the words of dev"):
+        tune(model, data / "dev.jsonl", exp / "lm.arpa.gz", tmp_path / "strange" / "model", device="cpu")
     recognizer = asr.load(model, "cpu")
     assert recognizer.reader.second is not None
     heard = recognizer.transcribe(recordings[0])
