@@ -20,7 +20,7 @@ Decode = Callable[[DecodingConfig, Sequence[NDArray[Any]]], list[str]]
 STEPS = ((0.4, 0.8), (0.2, 0.4), (0.1, 0.2))
 """How far apart the values of lm_weight and word_score lie that are tried, round by round."""
 
-BEAMS = (10, 25, 50, 100)
+BEAMS = (10, 25, 50, 100, 200)
 
 SKETCH = 250
 """Utterances, spread over all of dev, on which all rounds but the last are held."""
