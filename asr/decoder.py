@@ -37,6 +37,10 @@ class DecodingConfig:
     """What the language model's natural log-probabilities count, those of the acoustic model counting 1."""
     word_score: float = 0.5
     """Added for every word."""
+    score_threshold: Annotated[float, Gt(0)] = 6.0
+    """Hypotheses so far below the best of their frame, in natural log units, are dropped though the beam had room."""
+    tokens_per_frame: Annotated[int, Gt(0)] = 8
+    """How many of a frame's tokens are tried, the likeliest; by flashlight-text only."""
     rescoring_weight: Annotated[float, Ge(0)] = 0.0
     """What the second language model counts, which goes over the best hypotheses."""
     rescoring_word_score: float = 0.0
@@ -126,6 +130,8 @@ class Decoder:
             config.word_score,
             self.hotwords,
             config.beam if free else self.nbest,
+            config.score_threshold,
+            config.tokens_per_frame,
         )
         if not free:  # there it sums over spaces itself
             return engine.decode
@@ -139,7 +145,8 @@ class Decoder:
             scorer = CharacterFusion(spellings, model, config.lm_weight, config.word_score, self.hotwords)
         else:
             scorer = WordFusion(spellings, model, self.lexicon, config.lm_weight, config.word_score, self.hotwords)
-        return lambda matrix: self._by_text(beam_search(matrix, config.beam, scorer, nbest=config.beam))[: self.nbest]
+        beam, threshold = config.beam, config.score_threshold
+        return lambda matrix: self._by_text(beam_search(matrix, beam, scorer, beam, threshold))[: self.nbest]
 
     def _by_text(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """One for each text, best first: those that differ in spaces only are summed."""

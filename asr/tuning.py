@@ -1,4 +1,4 @@
-"""Decoding settings found on dev: the weights with the fewest word errors, then the smallest beam that keeps them.
+"""Decoding settings found on dev: the weights with the fewest word errors, then the narrowest search that keeps them.
 
 Shapes: T frames, V tokens.
 """
@@ -21,6 +21,9 @@ STEPS = ((0.4, 0.8), (0.2, 0.4), (0.1, 0.2))
 """How far apart the values of lm_weight and word_score lie that are tried, round by round."""
 
 BEAMS = (10, 25, 50, 100, 200)
+
+THRESHOLDS = (6.0, 9.0, 13.0)
+"""Of `DecodingConfig.score_threshold`."""
 
 SKETCH = 250
 """Utterances, spread over all of dev, on which all rounds but the last are held."""
@@ -57,12 +60,14 @@ class Tuning:
         """The settings with the fewest word errors on all of dev, with what they do there.
 
         Goes from the start to the best neighbour as long as there is a better one, first in large steps on a part of
-        dev, at last in small ones on all of it; then tries other beams. Among equals the first, nearest to the start,
-        and the smallest beam win.
+        dev, at last in small ones on all of it; then tries other beams and thresholds. Among equals the first, nearest
+        to the start, and the narrowest search win.
         """
         config = self.weights(start).config
-        beams = sorted({*BEAMS, start.beam})
-        return min((self.trial(replace(config, beam=beam)) for beam in beams), key=lambda trial: trial.word_errors)
+        for name, values in (("beam", BEAMS), ("score_threshold", THRESHOLDS)):
+            choices = [replace(config, **{name: value}) for value in sorted({*values, getattr(start, name)})]
+            config = min(choices, key=lambda choice: self.trial(choice).word_errors)
+        return self.trial(config)
 
     def weights(self, start: DecodingConfig) -> Trial:
         """As `run`, with the beam that it starts with."""
@@ -104,4 +109,5 @@ def _neighbours(config: DecodingConfig, weight_step: float, score_step: float) -
 
 
 def _in_words(config: DecodingConfig) -> str:
-    return f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
+    weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}"
+    return f"{weights}, beam {config.beam}, score_threshold {config.score_threshold:g}"

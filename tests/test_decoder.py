@@ -56,7 +56,7 @@ def test_both_engines_find_the_same(tmp_path, unigrams):
     pytest.importorskip("flashlight.lib.text")
     path = arpa(tmp_path / "lm.arpa", unigrams) if unigrams else None
     hotwords = {} if unigrams else {"ab": 2.0}
-    config = DecodingConfig(beam=500, engine="flashlight", lm_weight=0.8, word_score=0.3)
+    config = DecodingConfig(beam=500, engine="flashlight", lm_weight=0.8, word_score=0.3, score_threshold=50.0)
     fast = Decoder(VOCABULARY, config, path, hotwords=hotwords)
     own = replace(fast, config=replace(config, engine="python"))
     for matrix in matrices(5, contrast=5):
@@ -96,7 +96,8 @@ def test_one_matrix_or_one_core_needs_no_workers(monkeypatch):
 
 
 def test_other_settings_take_effect(tmp_path):
-    decoder = Decoder(VOCABULARY, DecodingConfig(engine="python"), arpa(tmp_path / "lm.arpa", WORDS))
+    config = DecodingConfig(engine="python", score_threshold=100.0)
+    decoder = Decoder(VOCABULARY, config, arpa(tmp_path / "lm.arpa", WORDS))
     other = decoder.reweighted(replace(decoder.config, lm_weight=5.0, word_score=-20.0), nbest=4)
     (matrix,) = matrices(1)
     assert len(other.decode(matrix)) == 4

@@ -181,3 +181,9 @@ def test_one_nan_is_enough():
 def test_a_long_recording_is_no_deeper_a_stack():
     matrix = np.tile(np.log([[0.02, 0.49, 0.49], [0.98, 0.01, 0.01]]), (2000, 1))
     assert len(beam_search(matrix, 2)[0].tokens) == 2000
+
+
+def test_entries_far_below_the_best_are_dropped():
+    matrix = np.log([[0.6, 0.4], [0.9, 0.1]])
+    assert len(beam_search(matrix, 9, nbest=9)) == 2
+    assert [found.tokens for found in beam_search(matrix, 9, nbest=9, score_threshold=0.1)] == [()]

@@ -70,4 +70,13 @@ def test_where_all_settings_are_alike_the_search_stays():
 def test_each_trial_is_told(capsys):
     tuning(decoder(0.6, 0.5)[0]).run(START)
     first = capsys.readouterr().err.splitlines()[0]
-    assert first.startswith("tune: lm_weight 0.6, word_score 0.5, beam 50: WER 0.00% on 3 utterances, ")
+    assert first.startswith(
+        "tune: lm_weight 0.6, word_score 0.5, beam 50, score_threshold 6: WER 0.00% on 3 utterances, "
+    )
+
+
+def test_the_narrowest_threshold_that_is_as_good_is_taken():
+    def decode(config, matrices):
+        return ["yes" if config.score_threshold >= 9 else "no"] * len(matrices)
+
+    assert Tuning(decode, [None], ["yes"]).run(START).config.score_threshold == 9

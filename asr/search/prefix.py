@@ -99,6 +99,7 @@ def beam_search(
     beam: int,
     scorer: Scorer[Any] | None = None,
     nbest: int = 1,
+    score_threshold: float = inf,
     token_threshold: float = TOKEN_THRESHOLD,
 ) -> list[Hypothesis]:
     """The likeliest token sequences, best first; at least one, at most `nbest`.
@@ -110,6 +111,7 @@ def beam_search(
     Args:
         log_probabilities: (T, V), natural logarithms; T may be 0.
         beam: How many (prefix, ends in a blank?) are kept after each frame.
+        score_threshold: Those so far below the best of their frame (natural log units) are not kept.
         token_threshold: Tokens so far below the best of their frame (natural log units) are passed over, except the
             blank and repeats.
 
@@ -121,7 +123,9 @@ def beam_search(
     entries: Beam = {(_Prefix(None, BLANK_ID, scorer.start(), 0.0), True): 0.0}
     for row in matrix:
         candidates = _advance(entries, row, scorer, token_threshold)
-        entries = dict(nlargest(beam, candidates.items(), key=lambda item: item[1]))
+        least = max(candidates.values()) - score_threshold
+        good = (item for item in candidates.items() if item[1] >= least)
+        entries = dict(nlargest(beam, good, key=lambda item: item[1]))
     return _finish(entries, scorer, nbest)
 
 
