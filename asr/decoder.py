@@ -37,7 +37,7 @@ class DecodingConfig:
     """What the language model's natural log-probabilities count, those of the acoustic model counting 1."""
     word_score: float = 0.5
     """Added for every word."""
-    score_threshold: Annotated[float, Gt(0)] = 6.0
+    score_threshold: Annotated[float, Gt(0)] = 15.0
     """Hypotheses so far below the best of their frame, in natural log units, are dropped though the beam had room."""
     tokens_per_frame: Annotated[int, Gt(0)] = 8
     """How many of a frame's tokens are tried, the likeliest; by flashlight-text only."""

@@ -22,8 +22,11 @@ STEPS = ((0.4, 0.8), (0.2, 0.4), (0.1, 0.2))
 
 BEAMS = (10, 25, 50, 100, 200)
 
-THRESHOLDS = (6.0, 9.0, 13.0)
-"""Of `DecodingConfig.score_threshold`."""
+THRESHOLDS = (6.0, 8.0, 11.0)
+"""Of `DecodingConfig.score_threshold`: narrower than the one that it is by itself."""
+
+ALLOWANCE = 0.01
+"""By how large a share the word errors may grow for a narrower search: chance alone makes a larger difference."""
 
 SKETCH = 250
 """Utterances, spread over all of dev, on which all rounds but the last are held."""
@@ -61,13 +64,17 @@ class Tuning:
 
         Goes from the start to the best neighbour as long as there is a better one, first in large steps on a part of
         dev, at last in small ones on all of it; then tries other beams and thresholds. Among equals the first, nearest
-        to the start, and the narrowest search win.
+        to the start, wins, and the narrowest search of those that are about as good.
         """
-        config = self.weights(start).config
-        for name, values in (("beam", BEAMS), ("score_threshold", THRESHOLDS)):
-            choices = [replace(config, **{name: value}) for value in sorted({*values, getattr(start, name)})]
-            config = min(choices, key=lambda choice: self.trial(choice).word_errors)
-        return self.trial(config)
+        config = self.narrowed(self.weights(start).config, "beam", BEAMS).config
+        return self.narrowed(config, "score_threshold", THRESHOLDS)
+
+    def narrowed(self, config: DecodingConfig, name: str, values: Sequence[float]) -> Trial:
+        """With the smallest of the values, or of what the settings have, that is as good as the best of them."""
+        choices = [replace(config, **{name: value}) for value in sorted({*values, getattr(config, name)})]
+        trials = [self.trial(choice) for choice in choices]
+        fewest = min(trial.word_errors for trial in trials)
+        return next(trial for trial in trials if trial.word_errors <= (1 + ALLOWANCE) * fewest)
 
     def weights(self, start: DecodingConfig) -> Trial:
         """As `run`, with the beam that it starts with."""

@@ -35,7 +35,7 @@ from asr.reading import Reader
 from asr.recognizer import Recognizer, load
 from asr.text import normalise
 from asr.tuner import Dev, hear
-from asr.tuning import Tuning
+from asr.tuning import THRESHOLDS, Tuning
 
 Matrices = Sequence[NDArray[Any]]
 
@@ -167,7 +167,7 @@ def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: D
                 return answer
 
             start = DecodingConfig(beam=options.beam)
-            tuned = tuned_on(dev, options.tune_on, start, lambda config, part: ask(config, part)["texts"])
+            tuned = tuned_on(dev, options.tune_on, start, lambda config, part: ask(config, part)["texts"], False)
             answer = ask(tuned, part_of(dev, timed))
             again_s = time_of(dev, decoder, timed)
             low, high = sorted((answer["seconds"] / ours_s, answer["seconds"] / again_s))
@@ -182,11 +182,16 @@ def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: D
 
 
 def tuned_on(
-    dev: Dev, count: int, start: DecodingConfig, decode: Callable[[DecodingConfig, Matrices], list[str]]
+    dev: Dev,
+    count: int,
+    start: DecodingConfig,
+    decode: Callable[[DecodingConfig, Matrices], list[str]],
+    pruned: bool = True,
 ) -> DecodingConfig:
     places = spread(dev, count)
     references = [dev.references[place] for place in places]
-    return Tuning(decode, part_of(dev, places), references, start.word_score != 0).weights(start).config
+    tuning = Tuning(decode, part_of(dev, places), references, start.word_score != 0)
+    return tuning.narrowed(tuning.weights(start).config, "score_threshold", THRESHOLDS if pruned else ()).config
 
 
 def report(dev: Dev, title: str, found: Sequence[str], places: Sequence[int] | None = None) -> None:
@@ -218,7 +223,8 @@ def durations(dev: Dev) -> list[float]:
 
 
 def weights(config: DecodingConfig) -> str:
-    return f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
+    weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}"
+    return f"{weights}, beam {config.beam}, score_threshold {config.score_threshold:g}"
 
 
 def seconds(work: Callable[[], object]) -> float:

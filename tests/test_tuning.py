@@ -77,6 +77,14 @@ def test_each_trial_is_told(capsys):
 
 def test_the_narrowest_threshold_that_is_as_good_is_taken():
     def decode(config, matrices):
-        return ["yes" if config.score_threshold >= 9 else "no"] * len(matrices)
+        return ["yes" if config.score_threshold >= 8 else "no"] * len(matrices)
 
-    assert Tuning(decode, [None], ["yes"]).run(START).config.score_threshold == 9
+    assert Tuning(decode, [None], ["yes"]).run(START).config.score_threshold == 8
+
+
+def test_a_narrower_search_may_cost_an_error_in_a_hundred():
+    def decode(config, matrices):
+        return [" ".join(["no"] * (100 if config.beam >= 50 else 101) + ["yes"] * 99)] * len(matrices)
+
+    found = Tuning(decode, [None], [" ".join(["yes"] * 199)]).run(START)
+    assert (found.config.beam, found.word_errors) == (min(BEAMS), 101)
