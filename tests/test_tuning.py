@@ -71,7 +71,7 @@ def test_each_trial_is_told(capsys):
     tuning(decoder(0.6, 0.5)[0]).run(START)
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith(
-        "tune: lm_weight 0.6, word_score 0.5, beam 50, score_threshold 6: WER 0.00% on 3 utterances, "
+        "tune: lm_weight 0.6, word_score 0.5, beam 50, score_threshold 15: WER 0.00% on 3 utterances, "
     )
 
 
