@@ -163,3 +163,8 @@ def test_texts_that_differ_in_spaces_only_are_one():
     best, other = decoder._by_text(found)
     assert (best.tokens, other.tokens) == ((a,), (a, a))
     assert best.score == pytest.approx(np.log(np.exp(-1.0) + np.exp(-1.5) + np.exp(-2.0)))
+
+
+def test_the_folder_of_an_lstm_is_no_arpa_file(tmp_path):
+    with pytest.raises(ModelError, match="a folder, where an ARPA file is needed"):
+        Decoder(VOCABULARY, DecodingConfig(), tmp_path)
