@@ -73,9 +73,8 @@ class Decoder:
         self.units: str | None = None
         if self.language_model:
             if self.language_model.is_dir():
-                raise ModelError(
-                    f"{self.language_model}: a folder, where an ARPA file is needed; an LSTM goes with 'asr tune --rescore'"
-                )
+                hint = "an ARPA file is needed; an LSTM goes with 'asr tune --rescore'"
+                raise ModelError(f"{self.language_model}: a folder, where {hint}")
             self.units, words = read_vocabulary(self.language_model)
             _check_fit(self.language_model, self.units, words, self.vocabulary)
             if self.units == "words" and self.lexicon is None:
