@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--peer-on", type=int, default=300, help="utterances that the peer is scored on")
     parser.add_argument("--beam", type=int, default=50)
     options = parser.parse_args()
+    if not options.model.is_dir():
+        parser.exit(message=f"{options.model} is not there: name a model, or run 'asr run numbers' first\n")
     with tempfile.TemporaryDirectory() as folder:
         options.lm = options.lm or [trigram(options.manifest.with_name("train.jsonl"), Path(folder) / "lm.arpa")]
         measure(options)
