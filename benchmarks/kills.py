@@ -45,7 +45,7 @@ def main() -> None:
             if run("train", options.recipe, broken, moment_s, in_writing=kills % 2 == 1) is not None:
                 break
             kills += 1
-            writing += any(broken.glob(UNFINISHED))
+            writing += being_written(broken)
         else:
             run("train", options.recipe, broken)
         equal = same(unbroken, broken)
@@ -83,7 +83,7 @@ def run(stage: str, recipe: str, exp: Path, kill_after_s: float = math.inf, in_w
         if began is None and "\ntrain: " in log.read_text():
             began = time.monotonic()
         due = began and time.monotonic() - began >= kill_after_s
-        if due and (any(exp.glob(UNFINISHED)) or not in_writing):
+        if due and (not in_writing or being_written(exp)):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return None
@@ -91,6 +91,13 @@ def run(stage: str, recipe: str, exp: Path, kill_after_s: float = math.inf, in_w
     if ended[1]:
         sys.exit(f"the {stage} stage failed:\n{log.read_text()}")
     return time.monotonic() - (began or time.monotonic())
+
+
+def being_written(exp: Path) -> bool:
+    try:
+        return any(exp.glob(UNFINISHED))
+    except FileNotFoundError:  # a folder was renamed while we looked into it
+        return False
 
 
 def same(left: Path, right: Path) -> bool:
