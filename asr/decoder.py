@@ -5,10 +5,11 @@ Two engines give the same: flashlight-text where it is installed, and our own, s
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -97,10 +98,11 @@ class Decoder:
         """`decode` for each of several matrices, on all cores.
 
         The workers are forked when there is first more than one matrix, share the memory of the language model, and
-        stay until `close` or the end of the process. Where there is no fork, this process does it all.
+        stay until `close` or the end of the process. Elsewhere than on Linux, where a fork is not safe or there is none,
+        this process does it all.
         """
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if len(matrices) < 2 or cores == 1 or "fork" not in get_all_start_methods():
+        if len(matrices) < 2 or cores == 1 or not sys.platform.startswith("linux"):
             return [self.decode(matrix) for matrix in matrices]
         if self._workers is None:
             self._workers = ProcessPoolExecutor(cores, get_context("fork"), _begin_work, (self,))
