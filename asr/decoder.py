@@ -98,7 +98,7 @@ class Decoder:
         """`decode` for each of several matrices, on all cores.
 
         The workers are forked when there is first more than one matrix, share the memory of the language model, and
-        stay until `close` or the end of the process. Elsewhere than on Linux, where a fork is not safe or there is none,
+        stay until `close` or the end of the process. Elsewhere than on Linux a fork is not safe, or there is none, and
         this process does it all.
         """
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
