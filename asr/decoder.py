@@ -1,6 +1,6 @@
 """The search that goes with a model: its settings, its language model checked against the alphabet, all cores at work.
 
-Two engines give the same: flashlight-text where it is installed, and our own, slower, everywhere.
+Two engines score alike: flashlight-text where it is installed, and our own, slower, everywhere.
 """
 
 import os
@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from asr.config import settings
 from asr.errors import ConfigError, ModelError
-from asr.lm.arpa import read_arpa, read_vocabulary
+from asr.lm.arpa import NGramModel, read_arpa, read_vocabulary
 from asr.progress import say
 from asr.search import flashlight
 from asr.search.fusion import CharacterFusion, WordFusion
@@ -82,9 +83,16 @@ class Decoder:
                 self.lexicon = [word for word in words if not self.vocabulary.unknown(word)]
         if self.units == "characters" and self.lexicon is not None:
             raise ConfigError(f"{self.language_model}: a language model of characters takes no lexicon")
+        if self.config.engine == "auto" and not flashlight.installed():
+            say("decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'")
+        self._ngrams: NGramModel | None = None
+        self._start()
+
+    def _start(self) -> None:
         self._workers: ProcessPoolExecutor | None = None
-        self._engine: Callable[[NDArray[Any]], list[Hypothesis]]
-        self._engine = self._fast() if self._uses_flashlight() else self._own()
+        engine = self.config.engine
+        fast = engine == "flashlight" or (engine == "auto" and flashlight.installed())
+        self._engine: Callable[[NDArray[Any]], list[Hypothesis]] = self._fast() if fast else self._own()
 
     def decode(self, log_probabilities: NDArray[Any]) -> list[Hypothesis]:
         """The likeliest token sequences, best first, `nbest` at most.
@@ -109,20 +117,16 @@ class Decoder:
         return list(self._workers.map(_work, matrices, chunksize=max(1, len(matrices) // (4 * cores))))
 
     def reweighted(self, config: DecodingConfig, nbest: int | None = None) -> "Decoder":
-        """The same search with other settings."""
-        return replace(self, config=config, nbest=nbest or self.nbest)
+        """The same search with other settings; nothing is read or checked again."""
+        other = copy(self)
+        other.config, other.nbest = config, nbest or self.nbest
+        other._start()
+        return other
 
     def close(self) -> None:
         if self._workers:
             self._workers.shutdown(cancel_futures=True)
             self._workers = None
-
-    def _uses_flashlight(self) -> bool:
-        if self.config.engine != "auto":
-            return self.config.engine == "flashlight"
-        if not flashlight.installed():
-            say("decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'")
-        return flashlight.installed()
 
     def _fast(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
         config, free = self.config, self.lexicon is None
@@ -144,7 +148,9 @@ class Decoder:
 
     def _own(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
         config, spellings = self.config, self.vocabulary.spellings
-        model = read_arpa(self.language_model) if self.language_model and config.lm_weight else None
+        if self.language_model and config.lm_weight and self._ngrams is None:
+            self._ngrams = read_arpa(self.language_model)
+        model = self._ngrams if config.lm_weight else None
         scorer: Scorer[Any]
         if self.lexicon is None:
             scorer = CharacterFusion(spellings, model, config.lm_weight, config.word_score, self.hotwords)

@@ -15,7 +15,7 @@ from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
 from asr.report import SplitScore, draw_reliability, listing, score_split, summary
-from asr.tuned import greedy_reader, read_tuned, reader_for
+from asr.tuned import Search, beam_reader, greedy_reader, read_tuned
 
 GREEDY, BEAM = "greedy", "beam"
 SUFFIXES = {GREEDY: "", BEAM: ".beam"}
@@ -29,8 +29,11 @@ def readers_for(recognizer: Recognizer, folder: Path) -> dict[str, Reader]:
         AsrError: The tuned settings or their language models cannot be used.
     """
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
-    readers = {GREEDY: greedy_reader(folder, vocabulary, frame_s), BEAM: reader_for(folder, vocabulary, frame_s)}
-    return {name: reader for name, reader in readers.items() if name == GREEDY or reader.decoder}
+    tuned = read_tuned(folder)
+    readers = {GREEDY: greedy_reader(tuned, vocabulary, frame_s)}
+    if tuned and tuned.language_model:
+        readers[BEAM] = beam_reader(folder, tuned, vocabulary, frame_s, Search())
+    return readers
 
 
 def decoding_facts(folder: Path) -> dict[str, str]:

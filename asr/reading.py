@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from asr.alignment import Span, Word, align, greedy_spans, words
 from asr.confidence import Calibration
 from asr.decoder import Decoder
+from asr.lm.rescoring import Weights, rescore
 from asr.search.prefix import Hypothesis
 from asr.text import Vocabulary
 
@@ -89,13 +90,11 @@ class Reader:
     def _rescored(self, hypotheses: Sequence[Hypothesis], model: SentenceModel) -> list[Hypothesis]:
         assert self.decoder is not None
         config = self.decoder.config
-        texts = [self._text(hypothesis) for hypothesis in hypotheses]
-        more = [
-            config.rescoring_weight * log_probability + config.rescoring_word_score * len(text.split())
-            for text, log_probability in zip(texts, model.score_sentences(texts), strict=True)
-        ]
-        totals = [replace(each, score=each.score + added) for each, added in zip(hypotheses, more, strict=True)]
-        return sorted(totals, key=lambda hypothesis: -hypothesis.score)
+        by_text = {self._text(hypothesis): hypothesis for hypothesis in hypotheses}
+        scored = [(text, hypothesis.score) for text, hypothesis in by_text.items()]
+        weights = Weights(config.rescoring_weight, config.rescoring_word_score)
+        ranked = rescore(scored, model.score_sentences(list(by_text)), weights)
+        return [replace(by_text[text], score=score) for text, score in ranked]
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return self.vocabulary.decode(hypothesis.tokens)

@@ -26,7 +26,7 @@ from asr.files import read_json
 from asr.model import output_frames
 from asr.progress import track
 from asr.reading import Alternative, Reader, Reading
-from asr.tuned import Search, greedy_reader, reader_for
+from asr.tuned import Search, greedy_reader, read_tuned, reader_for
 
 CHUNK_S = 60.0
 """A longer recording goes through the LSTMs in pieces, each of which they begin anew: memory is that of a piece."""
@@ -175,7 +175,7 @@ def load(folder: Path, device: str = "auto", greedy: bool = False, search: Searc
     recognizer = Recognizer(load_model(folder), choose(device))
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
     if greedy:
-        recognizer.reader = greedy_reader(folder, vocabulary, frame_s)
+        recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
     else:
         recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
     return recognizer

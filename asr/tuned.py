@@ -20,6 +20,8 @@ from asr.text import Vocabulary
 
 FILE = "decoding.json"
 WEIGHTS = "weights.safetensors"
+LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz"}, "second_lm"
+"""What the copies in a model folder are called."""
 
 
 @settings
@@ -40,17 +42,28 @@ class Tuned:
 
 
 def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path]) -> None:
-    """Writes the record into a model folder, after the language models that it names.
+    """Writes the record into a model folder, after the language models that it names; those of an earlier one go.
+
+    From the first copy until the record is written the folder counts as not tuned, so that settings never meet a
+    language model that they were not found for.
 
     Args:
         sources: Where each of the language models is to be copied from, by its name in the folder.
 
     Raises:
-        AsrError: The folder cannot be written; what was there before still works.
+        AsrError: The folder cannot be written.
     """
+    try:
+        (folder / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise AsrError(f"{folder / FILE}: cannot be replaced ({error.strerror})") from error
     for name, source in sources.items():
         _copy(source, folder / name)
     write_json(folder / FILE, to_table(tuned))
+    for stale in LANGUAGE_MODELS - sources.keys():
+        (folder / stale).unlink(missing_ok=True)
+    if SECOND not in sources:
+        shutil.rmtree(folder / SECOND, ignore_errors=True)
 
 
 def read_tuned(folder: Path) -> Tuned | None:
@@ -99,8 +112,21 @@ def reader_for(folder: Path, vocabulary: Vocabulary, frame_s: float, search: Sea
     """
     tuned = read_tuned(folder)
     if search is None and not (tuned and tuned.language_model):
-        return greedy_reader(folder, vocabulary, frame_s)
-    search = search or Search()
+        return greedy_reader(tuned, vocabulary, frame_s)
+    return beam_reader(folder, tuned, vocabulary, frame_s, search or Search())
+
+
+def greedy_reader(tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float) -> Reader:
+    """Greedy decoding, with calibrated confidence where the model was tuned."""
+    return Reader(vocabulary, frame_s, calibration=tuned.greedy if tuned else Calibration())
+
+
+def beam_reader(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float, search: Search) -> Reader:
+    """A beam search as was tuned, with what is asked for besides.
+
+    Raises:
+        AsrError: As `reader_for`.
+    """
     ours = bool(tuned and tuned.language_model) and search.language_model is None
     language_model = folder / tuned.language_model if tuned and ours else search.language_model
     if search.language_model:
@@ -120,12 +146,6 @@ def reader_for(folder: Path, vocabulary: Vocabulary, frame_s: float, search: Sea
     )
     model = NeuralModel.load(second) if second else None
     return Reader(vocabulary, frame_s, decoder, model, tuned.beam if tuned else Calibration(), search.nbest)
-
-
-def greedy_reader(folder: Path, vocabulary: Vocabulary, frame_s: float) -> Reader:
-    """Greedy decoding, with calibrated confidence where the model was tuned."""
-    tuned = read_tuned(folder)
-    return Reader(vocabulary, frame_s, calibration=tuned.greedy if tuned else Calibration())
 
 
 def _copy(source: Path, target: Path) -> None:

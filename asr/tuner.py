@@ -33,7 +33,7 @@ from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
 from asr.report import score_split, summary, wer_with_interval
 from asr.text import normalise
-from asr.tuned import WEIGHTS, Tuned, write_tuned
+from asr.tuned import SECOND, WEIGHTS, Tuned, write_tuned
 from asr.tuning import Tuning
 
 TEST_NAME = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)
@@ -103,7 +103,7 @@ def tune(
         models["lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"] = language_model
         decoder = Decoder(reader.vocabulary, start or DecodingConfig(), language_model)
     if second:
-        models["second_lm"] = second
+        models[SECOND] = second
         second_model = NeuralModel.load(second, device)
     dev = hear(recognizer, manifest)
     greedy, facts = _judge(dev, GREEDY, reader)
@@ -235,6 +235,7 @@ def _weigh_second(dev: Dev, reader: Reader) -> Decoder:
     for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
         for hypotheses in decoder.decode_many(dev.matrices[start : start + AT_ONCE]):
             lists.append([(decoder.vocabulary.decode(each.tokens), each.score) for each in hypotheses])
+    decoder.close()
     scores = [reader.second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
     weights, errors = rescoring.tune(lists, scores, dev.references)
     wer = errors / max(1, sum(len(reference.split()) for reference in dev.references))

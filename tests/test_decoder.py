@@ -168,3 +168,24 @@ def test_texts_that_differ_in_spaces_only_are_one():
 def test_the_folder_of_an_lstm_is_no_arpa_file(tmp_path):
     with pytest.raises(ModelError, match="a folder, where an ARPA file is needed"):
         Decoder(VOCABULARY, DecodingConfig(), tmp_path)
+
+
+def test_other_settings_read_nothing_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(flashlight, "installed", lambda: False)
+    path = arpa(tmp_path / "lm.arpa", WORDS)
+    decoder = Decoder(VOCABULARY, DecodingConfig(), path)
+    assert capsys.readouterr().err.count("our own beam search") == 1
+    path.unlink()
+    assert decoder.reweighted(replace(decoder.config, lm_weight=0.1)).decode(matrices(1)[0])
+    assert not capsys.readouterr().err
+
+
+def test_a_language_model_that_was_written_anew_is_read_anew(tmp_path):
+    pytest.importorskip("flashlight.lib.text")
+    config = DecodingConfig(engine="flashlight")
+    (matrix,) = matrices(1)
+    before, after = (
+        Decoder(VOCABULARY, config, arpa(tmp_path / "lm.arpa", {**WORDS, "ab": value})).decode(matrix)[0].score
+        for value in (-0.5, -3.5)
+    )
+    assert before != after

@@ -1,5 +1,6 @@
 """Language model, tuning, decoding and transcription, from the command line, with the toy recipe."""
 
+import gzip
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ import torch
 from conftest import status_of
 
 import asr
-from asr.errors import ConfigError, DataError, ModelError
+from asr.errors import AsrError, ConfigError, DataError, ModelError
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
 from asr.tuned import FILE, read_tuned
@@ -239,3 +240,28 @@ def test_a_recurrent_language_model_goes_over_the_best(exp, model, tmp_path, rec
     heard = recognizer.transcribe(recordings[0])
     assert heard.alternatives[0].text == heard.text
     assert np.isfinite(heard.alternatives[0].score)
+
+
+def test_what_an_earlier_tuning_left_goes(exp, model, tmp_path):
+    plain = tmp_path / "lm.arpa"
+    plain.write_bytes(gzip.decompress((exp / "lm.arpa.gz").read_bytes()))
+    (model / "second_lm").mkdir()
+    assert tune(model, exp / "data" / "dev.jsonl", plain, device="cpu").language_model == "lm.arpa"
+    assert not {"lm.arpa.gz", "second_lm"} & {path.name for path in model.iterdir()}
+
+
+def test_a_tuning_that_is_cut_off_leaves_no_settings_for_another_model(exp, model, monkeypatch):
+    def full_disk(*arguments):
+        raise AsrError("no space left")
+
+    monkeypatch.setattr("asr.tuned.write_json", full_disk)
+    with pytest.raises(AsrError, match="no space left"):
+        tune(model, exp / "data" / "dev.jsonl", exp / "lm.arpa.gz", device="cpu")
+    assert read_tuned(model) is None
+
+
+def test_other_weights_are_told_once(exp, model, capsys):
+    table = json.loads((model / FILE).read_text())
+    (model / FILE).write_text(json.dumps({**table, "weights": "0"}))
+    assert asr.load(model, "cpu").reader.decoder is None
+    assert capsys.readouterr().err.count("was tuned for other weights") == 1

@@ -112,7 +112,11 @@ class Flashlight:
                 unk_score=-inf,
                 **common,
             )
-            trie = _trie(vocabulary, words, self._model) if hotwords else _plain_trie(vocabulary, tuple(words), path)
+            trie = (
+                _trie(vocabulary, words, self._model)
+                if hotwords
+                else _plain_trie(vocabulary, tuple(words), path, _changed_ns(path))
+            )
             no_word, of_tokens = -1, False
             self._decoder = text.LexiconDecoder(
                 options, trie, self._model, self._layout.silence, BLANK_ID, no_word, [], of_tokens
@@ -143,7 +147,7 @@ class Flashlight:
 
 
 @lru_cache(maxsize=2)
-def _plain_trie(vocabulary: Vocabulary, words: tuple[str, ...], path: Path | None) -> Any:
+def _plain_trie(vocabulary: Vocabulary, words: tuple[str, ...], path: Path | None, changed_ns: int) -> Any:
     """The lexicon's tree; the last ones stay in memory, as those of `_kenlm` do."""
     return _trie(vocabulary, words, _kenlm(path, words) if path else _decoders().ZeroLM())
 
@@ -265,8 +269,17 @@ def _decoders() -> ModuleType:
     return flashlight.lib.text.decoder  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=2)
 def _kenlm(path: Path, words: tuple[str, ...]) -> Any:
+    return _kept_kenlm(path, _changed_ns(path), words)
+
+
+def _changed_ns(path: Path | None) -> int:
+    """When a file was last written, so that one written anew is read anew; KenLM complains of one that is not there."""
+    return path.stat().st_mtime_ns if path and path.exists() else 0
+
+
+@lru_cache(maxsize=2)
+def _kept_kenlm(path: Path, changed_ns: int, words: tuple[str, ...]) -> Any:
     """The model; the last ones stay in memory, for searches that differ in their weights only."""
     from flashlight.lib.text.decoder.kenlm import KenLM
     from flashlight.lib.text.dictionary import Dictionary
