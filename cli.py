@@ -220,6 +220,8 @@ def transcribe(
     from asr.recognizer import find_model, load
     from asr.tuned import Search
 
+    if words and nbest > 1:
+        raise typer.BadParameter("--words tells of the best text only; take either --words or --nbest")
     settings = _decoding_settings(overrides)
     search = Search(lm, lexicon, hotword or (), hotwords, nbest, settings)
     if greedy and search != Search():
@@ -288,10 +290,14 @@ def lm_train(
     if kind == "lstm":
         if (order, prune) != (3, "0"):
             raise typer.BadParameter("--order and --prune are for --kind ngram")
+        if out.suffix in (".arpa", ".gz"):
+            raise typer.BadParameter(f"--out {out}: an LSTM is a folder, not an ARPA file")
         _train_lstm(texts, out, units, vocabulary_size, dev, overrides, device)
         return
     if dev or overrides:
         raise typer.BadParameter("--dev and --set are for --kind lstm")
+    if out.is_dir():
+        raise typer.BadParameter(f"--out {out}: a folder; name a file, such as {out / 'lm.arpa.gz'}")
     from asr.files import make_folder
     from asr.lm.arpa import write_arpa
     from asr.lm.corpus import read_sentences

@@ -167,11 +167,6 @@ def cross_fitted(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) -
     return confidences, right
 
 
-def cross_fitted_error(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) -> float:
-    """The expected calibration error on words that the calibration has not seen: see `cross_fitted`."""
-    return expected_calibration_error(*cross_fitted(groups))
-
-
 def reliability_table(bins: Sequence[Bin]) -> str:
     """The bins as a Markdown table, those without words left out."""
     lines = ["| confidence | words | mean confidence | right |", "|---|--:|--:|--:|"]

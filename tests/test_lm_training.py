@@ -169,3 +169,11 @@ def test_mistakes_are_one_line(made, tmp_path, capsys):
 def test_options_are_for_their_kind(options, tmp_path):
     assert status_of("lm", "train", write_text(tmp_path / "text.txt"), "--out", tmp_path / "lm", *options) == 2
     assert not (tmp_path / "lm").exists()
+
+
+def test_a_name_for_the_other_kind_is_refused_before_any_work(tmp_path, capsys):
+    text = write_text(tmp_path / "text.txt")
+    assert status_of("lm", "train", text, "--out", tmp_path) == 2
+    assert "a folder; name a file" in " ".join(capsys.readouterr().err.replace("│", "").split())
+    assert status_of("lm", "train", text, "--kind", "lstm", "--out", tmp_path / "lm.arpa.gz") == 2
+    assert not (tmp_path / "lm.arpa.gz").exists()

@@ -158,6 +158,7 @@ def test_what_cannot_be_is_one_line(exp, recordings, options, message, capsys):
 
 def test_greedy_takes_no_options_of_a_search(exp, recordings):
     assert status_of("transcribe", recordings[0], "--model", exp / "model", "--greedy", "--nbest", "3") == 2
+    assert status_of("transcribe", recordings[0], "--model", exp / "model", "--words", "--nbest", "3") == 2
 
 
 def test_a_lexicon_with_unknown_letters_is_refused(exp, recordings, tmp_path, capsys):

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr.errors import DataError
 from asr.lm.corpus import read_sentences
 from asr.lm.units import Units
 from asr.lm.vocabulary import BOUNDARY, LanguageVocabulary, split
@@ -96,8 +95,6 @@ def read_text(paths: Sequence[Path], units: Units, alphabet: str) -> tuple[Sente
         [numbers.setdefault(unit, len(numbers)) for unit in split(text, units)]
         for text in read_sentences(paths, alphabet)
     )
-    if not len(found):
-        raise DataError(f"{', '.join(map(str, paths))}: no sentence in it")
     return found, list(numbers)
 
 
