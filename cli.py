@@ -13,7 +13,7 @@ from asr.errors import AsrError, Interrupted
 if TYPE_CHECKING:
     from asr.alignment import Word
     from asr.experiment import Experiment
-    from asr.recognizer import Transcript
+    from asr.transcript import Transcript
 
 app = typer.Typer(
     no_args_is_help=True,

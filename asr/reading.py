@@ -15,6 +15,7 @@ from asr.decoder import Decoder
 from asr.lm.rescoring import Weights, rescore
 from asr.search.prefix import Hypothesis
 from asr.text import Vocabulary
+from asr.transcript import Alternative
 
 
 class SentenceModel(Protocol):
@@ -22,15 +23,6 @@ class SentenceModel(Protocol):
 
     def score_sentences(self, texts: Sequence[str]) -> list[float]:
         """The natural log-probability of each text."""
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A text that may have been said, and how likely it is next to the others."""
-
-    text: str
-    score: float
-    """Natural log units: acoustic model, language models and word scores together."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Shapes: B utterances, N samples, T frames, V tokens.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr.alignment import Word
 from asr.audio import Waveform, read, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
@@ -25,7 +23,8 @@ from asr.features import length_mask
 from asr.files import read_json
 from asr.model import output_frames
 from asr.progress import track
-from asr.reading import Alternative, Reader, Reading
+from asr.reading import Reader, Reading
+from asr.transcript import Transcript
 from asr.tuned import Search, greedy_reader, read_tuned, reader_for
 
 CHUNK_S = 60.0
@@ -33,20 +32,6 @@ CHUNK_S = 60.0
 
 CONTEXT_S = 5.0
 """What the LSTMs hear on either side of a piece before it counts: about as much as they remember."""
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was said in one recording, or why it could not be read."""
-
-    source: str
-    text: str
-    duration_s: float
-    error: AsrError | None = None
-    words: tuple[Word, ...] = ()
-    """With their times and confidence."""
-    alternatives: tuple[Alternative, ...] = ()
-    """The best texts of a beam search, best first; none after greedy decoding."""
 
 
 class Recognizer:

@@ -19,7 +19,15 @@ LAYERS = [
     ["asr.learner", "asr.state", "asr.preparation", "asr.report", "asr.records", "asr.reading", "asr.tuning"],
     ["asr.task", "asr.decoder", "asr.lm.neural"],
     ["asr.preflight", "asr.lm.checkpoint", "asr.lm.arpa", "asr.lm.kneser_ney"],
-    ["asr.dataset", "asr.checkpoint", "asr.corpus", "asr.search.flashlight", "asr.lm.sentences", "asr.lm.ngram"],
+    [
+        "asr.dataset",
+        "asr.checkpoint",
+        "asr.corpus",
+        "asr.transcript",
+        "asr.search.flashlight",
+        "asr.lm.sentences",
+        "asr.lm.ngram",
+    ],
     [
         "asr.model",
         "asr.augment",
@@ -79,6 +87,7 @@ NO_TORCH = [
     "asr.spoken",
     "asr.synthesis",
     "asr.text",
+    "asr.transcript",
 ]
 
 MODULES = [module for row in LAYERS for module in row]
