@@ -41,9 +41,9 @@ def align_recording(recognizer: Recognizer, audio: Path, text: str) -> Alignment
     vocabulary = recognizer.checkpoint.vocabulary
     try:
         tokens = vocabulary.encode(alignable(text, vocabulary))
-        if not waveform.any():
-            raise DataError("digital silence: there is nothing to align the text with")
-        matrix = recognizer.matrix(waveform).numpy()
+        matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
+        if not len(matrix):
+            raise DataError("silence: there is nothing to align the text with")
         spans = align(matrix, tokens)
     except DataError as error:
         raise DataError(f"{audio}: {error}") from error

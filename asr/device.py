@@ -5,8 +5,11 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from threading import Barrier
 
 import torch
 
@@ -148,6 +151,24 @@ def _lines(path: Path) -> list[str]:
 def _glibc(name: str) -> Callable[..., int] | None:
     """A function of the C library; None where it is not glibc."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
+
+
+@cache
+def thread_pool(name: str, count: int, threads: int) -> ThreadPoolExecutor:
+    """`count` threads in each of which PyTorch uses so many of its own; made once for each name."""
+    allowed = torch.get_num_threads()
+    started = Barrier(count + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(threads)
+        started.wait()
+
+    pool = ThreadPoolExecutor(count, name, begin)
+    for _ in range(count):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(allowed)  # what a thread sets for itself, PyTorch also takes as the rule for later ones
+    return pool
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -3,6 +3,8 @@
 Shapes: B utterances, N samples, T frames, F mel bins.
 """
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import torch
@@ -18,8 +20,11 @@ LOG_FLOOR = 1e-6
 LOUDNESS = 0.1
 """The root of the mean square to which `normalisation = "level"` brings a recording."""
 
-PIECE_FRAMES = 6000
-"""Of a long recording's features, computed at a time; the spectrum before the mel filters takes ten times the room."""
+LEAST_VARIANCE = 1e-2
+"""Added to that of a mel bin, so that silence is not blown up into noise."""
+
+PIECE_FRAMES = 1000
+"""Of a recording's energies, computed at a time, at least."""
 
 
 @settings
@@ -87,22 +92,41 @@ class LogMel(nn.Module):
         frames, frame_lengths = self.log_mel(waveforms, lengths)
         return self._normalised(frames, frame_lengths), frame_lengths
 
-    def of_recording(self, waveform: Tensor) -> Tensor:
-        """(N,) samples of one recording, however long, to its (T, F) features: those of `forward`, in little memory."""
-        samples, hop = len(waveform), self.config.hop_samples
-        waveform = self._levelled(waveform[None], torch.tensor([samples], device=waveform.device))
-        frames = frame_count(samples, self.config)
-        margin = -(-self.mel.n_fft // (2 * hop))  # frames so far from a cut do not see it
-        pieces = []
-        for start in range(0, frames, PIECE_FRAMES):
-            before = min(start, margin)
-            piece = waveform[:, (start - before) * hop : (start + PIECE_FRAMES + margin) * hop]
-            pieces.append(self._log_mel(piece)[:, before : before + PIECE_FRAMES])
-        return self._normalised(torch.cat(pieces, dim=1), torch.tensor([frames], device=waveform.device))[0]
-
     def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features before the mel bins are normalised, as `forward` takes and returns them."""
-        return self._log_mel(self._levelled(waveforms, lengths)), 1 + lengths // self.config.hop_samples
+        waveforms = waveforms * length_mask(lengths, waveforms.shape[1])
+        power = waveforms.square().sum(1) / lengths
+        return self._log(
+            self.mel(waveforms).transpose(1, 2), power[:, None, None]
+        ), 1 + lengths // self.config.hop_samples
+
+    def energies(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """(N',) blocks of one recording, however long, to (T', F) mel energies of the whole, piece by piece."""
+        hop = self.config.hop_samples
+        margin = -(-self.mel.n_fft // (2 * hop))  # frames so far from a cut do not see it
+        held, done = torch.zeros(0), 0
+        for block in blocks:
+            held = torch.cat([held.to(block), block])
+            until = len(held) // hop - margin
+            if until - done >= PIECE_FRAMES:
+                yield self.mel(held)[:, done:until].T
+                held, done = held[(until - margin) * hop :], margin
+        yield self.mel(held)[:, done:].T
+
+    def of_recording(self, energies: Tensor, statistics: "Statistics") -> Tensor:
+        """(T', F) energies, any piece of a recording, to features: those that `forward` makes of the whole.
+
+        Args:
+            energies: As `energies` makes them.
+            statistics: Of all pieces of the recording.
+        """
+        frames = self._log(energies, torch.tensor(statistics.power))
+        if self.config.normalisation == "level":
+            mean, deviation = self.mean, self.deviation
+        else:
+            mean, variance = (moment.to(frames) for moment in statistics.moments())
+            deviation = (variance + LEAST_VARIANCE).sqrt()
+        return (frames - mean) / deviation
 
     @property
     def fitted(self) -> bool:
@@ -114,16 +138,11 @@ class LogMel(nn.Module):
         self.mean.copy_(frames.mean(0))
         self.deviation.copy_(frames.std(0) + 1e-3)
 
-    def _levelled(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
-        waveforms = waveforms * length_mask(lengths, waveforms.shape[1])
+    def _log(self, energies: Tensor, power: Tensor) -> Tensor:
+        """The logarithm of mel energies, at the common loudness if there is to be one; `power` is the mean square."""
         if self.config.normalisation == "level":
-            power = waveforms.square().sum(1, keepdim=True) / lengths[:, None]
-            waveforms = waveforms * (LOUDNESS / (power + 1e-10).sqrt())
-        return waveforms
-
-    def _log_mel(self, waveforms: Tensor) -> Tensor:
-        frames: Tensor = (self.mel(waveforms) + LOG_FLOOR).log().transpose(1, 2)
-        return frames
+            energies = energies * (LOUDNESS**2 / (power + 1e-10))
+        return (energies + LOG_FLOOR).log()
 
     def _normalised(self, frames: Tensor, lengths: Tensor) -> Tensor:
         mask = length_mask(lengths, frames.shape[1])[..., None]
@@ -133,5 +152,39 @@ class LogMel(nn.Module):
             count = lengths[:, None, None]
             mean = (frames * mask).sum(1, keepdim=True) / count
             variance = ((frames - mean).square() * mask).sum(1, keepdim=True) / count
-            normalised = (frames - mean) / (variance + 1e-2).sqrt()  # the 1e-2: silence is not blown up into noise
+            normalised = (frames - mean) / (variance + LEAST_VARIANCE).sqrt()
         return normalised * mask
+
+
+@dataclass
+class Statistics:
+    """What normalisation has to know of a whole recording, gathered piece by piece."""
+
+    samples: int = 0
+    squares: float = 0.0
+    """The sum of the samples' squares."""
+    peak: float = 0.0
+    frames: int = 0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(2, 1, dtype=torch.float64))
+    """(2, F): over the frames, each mel bin's logarithm and its square."""
+
+    @property
+    def power(self) -> float:
+        return self.squares / max(self.samples, 1)
+
+    def add_samples(self, block: Tensor) -> None:
+        """Counts in (N',) samples."""
+        self.samples += len(block)
+        self.squares += float(block.double().square().sum())
+        self.peak = max(self.peak, float(block.abs().max()))
+
+    def add_energies(self, energies: Tensor) -> None:
+        """Counts in (T', F) mel energies."""
+        frames = (energies + LOG_FLOOR).log().cpu().double()
+        self.frames += len(frames)
+        self.sums = self.sums + torch.stack([frames.sum(0), frames.square().sum(0)])
+
+    def moments(self) -> Tensor:
+        """(2, F): mean and variance of each mel bin."""
+        mean, square = self.sums / max(self.frames, 1)
+        return torch.stack([mean, (square - mean.square()).clamp(min=0)])

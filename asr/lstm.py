@@ -4,14 +4,13 @@ Shapes: B utterances, T frames, D inputs, H units in each direction.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from threading import Barrier
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from asr.device import thread_pool
 
 State = tuple[Tensor, Tensor]
 """What a unidirectional layer has kept of the past: its outputs and its memory cells, (1, B, H) each."""
@@ -159,24 +158,8 @@ def _run(side: Sequence[Tensor]) -> Tensor:
 def _both(function: Callable[[Any], Any], sides: Sequence[Any]) -> list[Any]:
     """The function of both sides, at once where PyTorch may use more than one thread."""
     threads = torch.get_num_threads()
-    return list(_pool(threads).map(function, sides) if threads > 1 else map(function, sides))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Two threads that share PyTorch's allowance of threads between them."""
-    started = Barrier(3)
-
-    def begin() -> None:
-        torch.set_num_threads(threads // 2)
-        started.wait()
-
-    pool = ThreadPoolExecutor(2, "lstm", begin)
-    for _ in range(2):
-        pool.submit(int)
-    started.wait()
-    torch.set_num_threads(threads)  # what a thread sets for itself, PyTorch also takes as the rule for later ones
-    return pool
+    pool = thread_pool("lstm", 2, threads // 2) if threads > 1 else None
+    return list(pool.map(function, sides) if pool else map(function, sides))
 
 
 def _take(sequences: Tensor, positions: Tensor) -> Tensor:

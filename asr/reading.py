@@ -35,6 +35,27 @@ class Reading:
     """The best texts, best first; none after greedy decoding."""
 
 
+def joined(parts: Sequence[tuple[int, Reading]], frame_s: float, duration_s: float, nbest: int) -> Reading:
+    """What a recording says that was read in parts, each with the frame at which it begins.
+
+    The alternatives are the best of all ways to choose one for each part.
+    """
+    found = tuple(_later(word, start, frame_s, duration_s) for start, reading in parts for word in reading.words)
+    best = [Alternative("", 0.0)]
+    for _, reading in parts:
+        ways = [
+            Alternative(f"{a.text} {b.text}".strip(), a.score + b.score) for a in best for b in reading.alternatives
+        ]
+        best = sorted(ways, key=lambda way: -way.score)[:nbest]
+    return Reading(" ".join(reading.text for _, reading in parts if reading.text), found, tuple(best))
+
+
+def _later(word: Word, frames: int, frame_s: float, duration_s: float) -> Word:
+    start_s, end_s = (min(time_s + frames * frame_s, duration_s) for time_s in (word.start_s, word.end_s))
+    tokens = tuple(replace(span, start=span.start + frames, end=span.end + frames) for span in word.tokens)
+    return replace(word, start_s=start_s, end_s=end_s, tokens=tokens)
+
+
 @dataclass
 class Reader:
     """Reads the matrices of one model."""

@@ -92,7 +92,7 @@ def test_text_files_that_cannot_be_read(tmp_path):
     [
         ("tone.wav", "abc" * 10, "text needs 30 frames, the recording has 26"),
         ("nowhere.wav", "abc", "No such file or directory"),
-        ("silent.wav", "abc", "digital silence: there is nothing to align the text with"),
+        ("silent.wav", "abc", "silence: there is nothing to align the text with"),
     ],
 )
 def test_recordings_that_a_text_cannot_be_aligned_with(name, text, message, model, audio, tmp_path, capsys):
