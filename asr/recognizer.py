@@ -41,8 +41,11 @@ WINDOW_S = 30.0
 CONTEXT_S = 3.0
 """... and so much it hears besides on either side: about as much as its LSTMs remember."""
 
-BATCH_S = {"cpu": 240.0, "cuda": 4800.0, "mps": 600.0}
+BATCH_S = {"cpu": 120.0, "cuda": 4800.0, "mps": 600.0}
 """What goes through the model at once."""
+
+BLOCK_S = 30.0
+"""Of a recording, so much is in memory as samples at once."""
 
 READERS = 8
 """Threads that read recordings, at most."""
@@ -282,10 +285,12 @@ class Recognizer:
         if isinstance(audio, str | Path):
             path, rate = Path(audio), self.sample_rate_hz
             return Recording(
-                source or str(audio), lambda: read_blocks(path, rate, offset_s=offset_s, duration_s=duration_s)
+                source or str(audio), lambda: read_blocks(path, rate, BLOCK_S, offset_s, duration_s)
             )
         waveform = self._checked(audio, sample_rate_hz)
-        return Recording(source or "waveform", lambda: iter([waveform]))
+        block = round(BLOCK_S * self.sample_rate_hz)
+        starts = range(0, len(waveform), block)
+        return Recording(source or "waveform", lambda: (waveform[start : start + block] for start in starts))
 
     def _checked(self, audio: Waveform | Tensor, sample_rate_hz: int | None) -> Waveform:
         if sample_rate_hz is None:
