@@ -93,8 +93,8 @@ def cues(words: Sequence[Word], duration_s: float) -> list[Cue]:
     to have one cue less.
 
     A cue whose words take less than 1 s stays on through the silence after them, then comes up in the silence before,
-    till it has its second. Where there is not silence enough, it is joined with a neighbour, over a pause if need be;
-    where that does not fit either, it is shorter.
+    till it has its second. Where there is not silence enough, it is joined with a neighbour or with words of it, over a
+    pause if need be; where that does not fit either, it is shorter.
 
     Args:
         words: In order, none beginning before the one before has ended, all of them within the recording.
@@ -129,7 +129,7 @@ def _ends(words: Sequence[Word], first: int) -> Iterator[tuple[int, float]]:
     """
     lines, pauses = [len(words[first].text)], 0.0
     for end in range(first + 1, len(words) + 1):
-        filled = min(1.0, sum(lines) / (LINES * LINE_CHARACTERS))
+        filled = min(1.0, (sum(lines) + len(lines) - 1) / (LINES * LINE_CHARACTERS))
         yield end, 1.0 + (1.0 - filled) ** 2 + pauses
         if end == len(words) or _duration_s(words[first : end + 1]) > LONGEST_CUE_S:
             return
