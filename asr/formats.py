@@ -221,7 +221,7 @@ def _write_json(transcript: Transcript) -> str:
 
 
 def _times(part: Word | Segment) -> dict[str, float]:
-    return {"start": round(part.start_s, 3), "end": round(part.end_s, 3)}
+    return {"start": round(part.start_s * 1000) / 1000, "end": round(part.end_s * 1000) / 1000}
 
 
 def _read_json(text: str) -> list[Timed]:
