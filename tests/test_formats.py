@@ -1,8 +1,10 @@
+import html
 import json
 import random
 from datetime import timedelta
 from itertools import pairwise
 
+import av
 import pytest
 import srt
 import webvtt
@@ -322,11 +324,24 @@ def test_vtt_is_read_by_a_library():
     for transcript in TRANSCRIPTS:
         theirs = webvtt.from_string(render(transcript, "vtt"))
         found = cues(transcript.words, transcript.duration_s)
-        assert [cue.text for cue in theirs] == [
-            "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for cue in found
-        ]
+        assert [cue.text for cue in theirs] == [html.escape("\n".join(cue.lines), quote=False) for cue in found]
         assert [(cue.start, cue.end) for cue in theirs] == [
             tuple(line.split(" --> ")) for line in render(transcript, "vtt").splitlines() if " --> " in line
+        ]
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_ffmpeg_reads_subtitles(tmp_path, name):
+    path = tmp_path / f"a.{name}"
+    for transcript in TRANSCRIPTS:
+        path.write_text(render(transcript, name), encoding="utf-8")
+        with av.open(path) as container:
+            (stream,) = container.streams.subtitles
+            packets = [packet for packet in container.demux(stream) if packet.size]
+        theirs = [(bytes(packet).decode(), packet.pts, packet.pts + packet.duration) for packet in packets]
+        assert [(" ".join(text.split()), start / 1000, end / 1000) for text, start, end in theirs] == [
+            (html.escape(cue.text, quote=False) if name == "vtt" else cue.text, cue.start_s, cue.end_s)
+            for cue in parse(render(transcript, name), name, "a file")
         ]
 
 
