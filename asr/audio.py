@@ -76,6 +76,15 @@ def read_blocks(
             raise AudioError(f"{path}: no samples" + (f" after {offset_s:g} s" if offset_s else ""))
 
 
+def duration_s(path: Path) -> float | None:
+    """How long a recording is by its header, or about; nothing is decoded. None: it does not say, or cannot be read."""
+    try:
+        with _opened(path, 0.0) as recording:
+            return recording.length_s
+    except AudioError:
+        return None
+
+
 def resample(waveform: NDArray[np.floating[Any]], from_hz: float, to_hz: float) -> Waveform:
     """`waveform` (samples,) at another rate, with soxr HQ: what `read` does to a file, bit for bit."""
     samples = np.ascontiguousarray(waveform, dtype=np.float32)
@@ -87,6 +96,8 @@ class _Recording:
     sample_rate_hz: int
     promised_s: float | None
     """How long the header says the file is; None: it does not say, or guesses."""
+    length_s: float | None
+    """The same, or else a guess; None: nobody knows before the end."""
     pieces: Iterator[Waveform]
     """Mono, from the offset on; raises one of `_DECODER_ERRORS` where the file ends before it should."""
 
@@ -124,7 +135,8 @@ def _from_libsndfile(file: soundfile.SoundFile, offset_s: float) -> _Recording:
         if promised_bytes < UNKNOWN_BYTES:
             promised = promised * promised_bytes // max(bytes_there, 1)
     pieces = _skipped(_libsndfile_pieces(file, start, promised), offset - start)
-    return _Recording(file.samplerate, None if file.format == "OGG" else promised / file.samplerate, pieces)
+    length_s = promised / file.samplerate
+    return _Recording(file.samplerate, None if file.format == "OGG" else length_s, length_s, pieces)
 
 
 def _libsndfile_pieces(file: soundfile.SoundFile, start: int, promised: int) -> Iterator[Waveform]:
@@ -166,7 +178,9 @@ def _container(path: Path) -> Iterator[InputContainer]:
 def _from_ffmpeg(path: Path, container: InputContainer, offset_s: float) -> _Recording:
     rate = container.streams.audio[0].rate
     promised_s = _promised_s(path, container)
-    return _Recording(rate, promised_s, _skipped(_ffmpeg_pieces(container, promised_s), round(offset_s * rate)))
+    guess_s = None if container.duration is None else container.duration / av.time_base
+    pieces = _skipped(_ffmpeg_pieces(container, promised_s), round(offset_s * rate))
+    return _Recording(rate, promised_s, guess_s if promised_s is None else promised_s, pieces)
 
 
 def _promised_s(path: Path, container: InputContainer) -> float | None:

@@ -7,6 +7,9 @@ class AsrError(Exception):
     The text names the file and the value. Anything else that is raised is a bug and keeps its traceback.
     """
 
+    def __str__(self) -> str:
+        return super().__str__().replace("\n", "\\n")  # names of files may hold one
+
 
 class ConfigError(AsrError):
     """A recipe, a setting or a model's `config.json` that cannot be used."""

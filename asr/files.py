@@ -27,7 +27,8 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+        prefix = f".{path.name[:40]}."  # a name that is as long as can be has no room for more
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=UNFINISHED)
     except OSError as error:
         raise AsrError(f"{path}: cannot be written ({error.strerror})") from error
     try:

@@ -46,6 +46,13 @@ def test_what_cannot_be_written_is_named(tmp_path):
         make_folder(tmp_path / "file" / "b")
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "😀" * 63])
+def test_the_longest_names_there_are(tmp_path, name):
+    with writing(tmp_path / name) as stream:
+        stream.write("text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_json_round_trip(tmp_path):
     write_json(tmp_path / "a.json", {"é": [1, 2.5]})
     assert read_json(tmp_path / "a.json") == {"é": [1, 2.5]}
