@@ -103,7 +103,8 @@ def cues(words: Sequence[Word], duration_s: float) -> list[Cue]:
         duration_s: Of the recording.
 
     Source: the limits are those of Netflix's Timed Text Style Guide for English, but for the shortest, its 5/6 s.
-        The cut is found as Knuth and Plass 1981, Breaking Paragraphs into Lines, find theirs.
+        The cut is found as Knuth and Plass 1981, Breaking Paragraphs into Lines, find theirs; of all ways to some word
+        only the cheapest is followed, though another might leave the next cue more of a silence.
     """
     ways = [_Way(0.0), *[_Way(math.inf)] * len(words)]
     for first in range(len(words)):
