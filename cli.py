@@ -37,8 +37,12 @@ Folder = Annotated[
     Path | None, typer.Option("--exp", metavar="DIR", help="The experiment folder (default: exp/RECIPE).")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-ModelFolder = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="A model folder (default: $ASR_MODEL, else the one below exp/).")
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|DIR",
+        help="A model folder, or NAME for exp/NAME/model (default: $ASR_MODEL, else the one below exp/).",
+    ),
 ]
 LanguageModel = Annotated[Path | None, typer.Option("--lm", metavar="ARPA", help="An n-gram language model.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even when nothing has changed.")]
@@ -197,47 +201,74 @@ def tune(
 
 @app.command()
 def transcribe(
-    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", help="Recordings of any format and rate.")],
-    model: ModelFolder = None,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Recordings, videos, folders, patterns, manifests, lists; - is stdin."),
+    ],
+    model: Model = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="txt,srt,...", help="Files to write: txt, srt, vtt, tsv, json, ctm, stm, textgrid."
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write them (default: beside the recordings).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also those that are there already.")] = False,
     lm: LanguageModel = None,
     lexicon: Annotated[Path | None, typer.Option(metavar="FILE", help="The only words allowed, one a line.")] = None,
     hotword: Annotated[
         list[str] | None, typer.Option(metavar="WORDS=BONUS", help="Words to expect; may be given again.")
     ] = None,
     hotwords: Annotated[Path | None, typer.Option(metavar="FILE", help="Hotwords, one a line.")] = None,
-    nbest: Annotated[int, typer.Option(min=1, help="Print so many texts, best first, each with its score.")] = 1,
-    words: Annotated[bool, typer.Option("--words", help="Print start, end, confidence and word, a line each.")] = False,
     greedy: Annotated[bool, typer.Option("--greedy", help="No beam search, even where one was tuned.")] = False,
     overrides: Overrides = None,
+    nbest: Annotated[int, typer.Option(min=1, help="Print so many texts, best first, each with its score.")] = 1,
+    word_times: Annotated[
+        bool, typer.Option("--word-times", help="Print start, end, confidence and word, a line each.")
+    ] = False,
+    print_confidence: Annotated[
+        bool, typer.Option("--print-confidence", help="Colour the words by how sure the model is of them.")
+    ] = False,
     device: Device = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processor cores to use (default: all).")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="3/16", help="Only this share of the inputs, even by duration.")
+    ] = None,
+    raw_rate: Annotated[
+        int | None, typer.Option(metavar="HZ", help="What comes on stdin are bare 16-bit samples, mono, at this rate.")
+    ] = None,
 ) -> None:
-    """Print the words said in recordings; of several, each line begins with the file and a tab.
+    """Print the words said in recordings of any length, or write them to files; of several, each line begins with the
+    recording and a tab.
 
     A model that was tuned with a language model uses it; --lm, --hotword, --nbest or --set decoding.beam=50 ask for a
-    beam search of one's own.
+    beam search of one's own. A batch that was broken off goes on where it was: files that are there are kept.
     """
-    from asr.progress import track
-    from asr.recognizer import find_model, load
+    from asr.transcription import prepare, transcribe
     from asr.tuned import Search
 
-    if words and nbest > 1:
-        raise typer.BadParameter("--words tells of the best text only; take either --words or --nbest")
-    settings = _decoding_settings(overrides)
-    search = Search(lm, lexicon, hotword or (), hotwords, nbest, settings)
+    if nbest > 1 and (word_times or print_confidence):
+        raise typer.BadParameter("--word-times and --print-confidence tell of the best text only; take them or --nbest")
+    search = Search(lm, lexicon, hotword or (), hotwords, nbest, _decoding_settings(overrides))
     if greedy and search != Search():
         raise typer.BadParameter("--greedy is without a beam search, and without its options")
-    recognizer = load(model or find_model(), device, greedy, search if search != Search() else None)
-    failed = False
-    transcripts = recognizer.transcribe_many(audio)
-    if not sys.stdout.isatty():  # where the lines themselves show how far it is, a bar would only be in their way
-        transcripts = track(transcripts, "transcribing", len(audio))
-    for transcript in transcripts:
-        if transcript.error:
-            _complain(transcript.error)
-            failed = True
-        else:
-            for line in _lines(transcript, words, nbest):
-                print(line if len(audio) == 1 else f"{transcript.source}\t{line}", flush=True)
+    wanted = list(dict.fromkeys(filter(None, formats.split(",")))) or (["txt"] if out else [])
+    batch = prepare(inputs, wanted, out, overwrite, raw_rate, shard)
+    failed = len(batch.errors)
+    for error in batch.errors:
+        _complain(error)
+    if batch.jobs:
+        from asr.recognizer import find_model, load
+
+        recognizer = load(find_model(model), device, greedy, search if search != Search() else None, jobs)
+        for transcript in transcribe(recognizer, batch):
+            if transcript.error:
+                _complain(transcript.error)
+                failed += 1
+            elif batch.prints:
+                _print(transcript, batch.label(transcript), word_times, print_confidence, nbest)
     if failed:
         raise typer.Exit(1)
 
@@ -246,7 +277,7 @@ def transcribe(
 def align(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording of any format, rate and length.")],
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="What is said in it, or a text file that tells.")],
-    model: ModelFolder = None,
+    model: Model = None,
     device: Device = "auto",
 ) -> None:
     """Print when each word of a text is said: start and end in seconds, confidence, word, with tabs between."""
@@ -255,7 +286,7 @@ def align(
     from asr.recognizer import find_model, load
 
     said = read_text(text)
-    alignment = align_recording(load(model or find_model(), device), audio, said)
+    alignment = align_recording(load(find_model(model), device), audio, said)
     for word in alignment.words:
         print(_word_line(word))
     say(f"fit {alignment.fit:.2f}")
@@ -417,12 +448,33 @@ def _decoding_settings(overrides: list[str] | None) -> dict[str, Any]:
     return settings
 
 
-def _lines(transcript: "Transcript", words: bool, nbest: int) -> list[str]:
-    if words:
-        return [_word_line(word) for word in transcript.words]
-    if nbest > 1:
-        return [f"{each.score:.2f}\t{each.text}" for each in transcript.alternatives]
-    return [transcript.text]
+def _print(transcript: "Transcript", label: str, word_times: bool, confidence: bool, nbest: int) -> None:
+    if confidence and not word_times:
+        _print_confidence(transcript, label)
+        return
+    lines = [transcript.text]
+    if word_times:
+        lines = [_word_line(word) for word in transcript.words]
+    elif nbest > 1:
+        lines = [f"{each.score:.2f}\t{each.text}" for each in transcript.alternatives]
+    for line in lines:
+        print(label + line, flush=True)
+
+
+def _print_confidence(transcript: "Transcript", label: str) -> None:
+    """The words, coloured where stdout is a terminal; elsewhere each with its confidence behind it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        print(label + " ".join(f"{word.text}/{word.confidence:.2f}" for word in transcript.words), flush=True)
+        return
+    styles = ((0.9, "green"), (0.7, "yellow"), (0.4, "dark_orange"), (0.0, "red underline"))
+    words = [
+        Text(word.text, next(style for least, style in styles if word.confidence >= least)) for word in transcript.words
+    ]
+    console.print(Text.assemble(label, Text(" ").join(words)))
 
 
 def _word_line(word: "Word") -> str:

@@ -25,7 +25,7 @@ LONG_FRAMES = 20_000
 """An alignment of more frames takes seconds and shows a bar."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """A token and the frames in which it is emitted: those of its peak, not all in which it sounds."""
 
@@ -37,7 +37,7 @@ class Span:
     """Natural; the mean of the token's over its frames."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
     """A word and when it was said."""
 

@@ -65,6 +65,8 @@ class Decoder:
     """The only words allowed; None: those of a language model of words, else any."""
     hotwords: Mapping[str, float] = field(default_factory=dict)
     nbest: int = 1
+    cores: int | None = None
+    """How many `decode_many` uses; None: all."""
 
     def __post_init__(self) -> None:
         """
@@ -109,7 +111,7 @@ class Decoder:
         stay until `close` or the end of the process. Elsewhere than on Linux a fork is not safe, or there is none, and
         this process does it all.
         """
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = self.cores or available_cores()
         if len(matrices) < 2 or cores == 1 or not sys.platform.startswith("linux"):
             return [self.decode(matrix) for matrix in matrices]
         if self._workers is None:
@@ -183,6 +185,11 @@ def _begin_work(decoder: Decoder) -> None:
 
 def _work(log_probabilities: NDArray[Any]) -> list[Hypothesis]:
     return _decoder.decode(log_probabilities)
+
+
+def available_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_fit(path: Path, units: str, words: Sequence[str], vocabulary: Vocabulary) -> None:

@@ -52,8 +52,7 @@ def joined(parts: Sequence[tuple[int, Reading]], frame_s: float, duration_s: flo
 
 def _later(word: Word, frames: int, frame_s: float, duration_s: float) -> Word:
     start_s, end_s = (min(time_s + frames * frame_s, duration_s) for time_s in (word.start_s, word.end_s))
-    tokens = tuple(replace(span, start=span.start + frames, end=span.end + frames) for span in word.tokens)
-    return replace(word, start_s=start_s, end_s=end_s, tokens=tokens)
+    return replace(word, start_s=start_s, end_s=end_s)
 
 
 @dataclass
@@ -115,4 +114,5 @@ class Reader:
     def _words(self, matrix: NDArray[Any], spans: Sequence[Span], duration_s: float) -> tuple[Word, ...]:
         found = words(matrix, spans, self.vocabulary.spellings, self.frame_s, duration_s)
         confidences = self.calibration([word.confidence for word in found])
-        return tuple(replace(word, confidence=float(value)) for word, value in zip(found, confidences, strict=True))
+        pairs = zip(found, confidences.tolist(), strict=True)
+        return tuple(replace(word, confidence=value, tokens=()) for word, value in pairs)  # spans of hours: 100s of MB

@@ -22,7 +22,7 @@ from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
 from asr.decoding import greedy
-from asr.device import choose, thread_pool
+from asr.device import choose, return_freed_memory, thread_pool
 from asr.errors import AsrError, AudioError, ModelError
 from asr.features import length_mask
 from asr.files import read_json
@@ -46,6 +46,9 @@ BATCH_S = {"cpu": 120.0, "cuda": 4800.0, "mps": 600.0}
 
 BLOCK_S = 30.0
 """Of a recording, so much is in memory as samples at once."""
+
+KEPT_BYTES = 7e8
+"""A process that holds more, PyTorch's own 5e8 included, gives back what is free after each batch."""
 
 READERS = 8
 """Threads that read recordings, at most."""
@@ -85,6 +88,8 @@ class Recognizer:
         self.checkpoint = checkpoint
         self.model = checkpoint.model
         self.device = device
+        self.name = ""
+        """The folder that the model comes from."""
         self.window_s, self.context_s = WINDOW_S, CONTEXT_S
         self.reader = reader or Reader(checkpoint.vocabulary, self.frame_s)
         checkpoint.features.to(device)
@@ -162,6 +167,7 @@ class Recognizer:
                 advance(len(matrix) * self.frame_s)
             yield pieces
             pieces = []
+            return_freed_memory(KEPT_BYTES)
         yield pieces
 
     def _sounds(self, recordings: Iterable[Recording]) -> Iterator[Sound | AsrError]:
@@ -284,9 +290,7 @@ class Recognizer:
         """
         if isinstance(audio, str | Path):
             path, rate = Path(audio), self.sample_rate_hz
-            return Recording(
-                source or str(audio), lambda: read_blocks(path, rate, BLOCK_S, offset_s, duration_s)
-            )
+            return Recording(source or str(audio), lambda: read_blocks(path, rate, BLOCK_S, offset_s, duration_s))
         waveform = self._checked(audio, sample_rate_hz)
         block = round(BLOCK_S * self.sample_rate_hz)
         starts = range(0, len(waveform), block)
@@ -340,36 +344,48 @@ class _Job:
         if len(parts) > 1:
             recognizer = self.recognizer
             reading = joined(parts, recognizer.frame_s, self.duration_s, recognizer.reader.nbest)
-        return Transcript(self.source, reading.text, self.duration_s, None, reading.words, reading.alternatives)
+        words, alternatives, model = reading.words, reading.alternatives, self.recognizer.name
+        return Transcript(self.source, reading.text, self.duration_s, None, words, alternatives, model)
 
 
-def load(folder: Path, device: str = "auto", greedy: bool = False, search: Search | None = None) -> Recognizer:
+def load(
+    folder: Path, device: str = "auto", greedy: bool = False, search: Search | None = None, cores: int | None = None
+) -> Recognizer:
     """The recognizer in a model folder, on the device called `auto`, `cpu`, `cuda` or `mps`.
 
     Args:
         greedy: Without a beam search, even where one was tuned for the model.
         search: A beam search in place of the tuned one, or in addition to its settings.
+        cores: Of the processor, how many to use at most; None: all.
 
     Raises:
         AsrError: The folder is not whole, or the device is not there.
     """
+    if cores:
+        torch.set_num_threads(cores)
     recognizer = Recognizer(load_model(folder), choose(device))
+    recognizer.name = str(folder)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
     if greedy:
         recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
     else:
         recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
+    if cores and recognizer.reader.decoder:
+        recognizer.reader.decoder.cores = cores
     return recognizer
 
 
-def find_model() -> Path:
-    """The model folder to use when none is named: `$ASR_MODEL`, else the only one below `exp/` that is not of language.
+def find_model(named: str | None = None) -> Path:
+    """The model folder to use: the one of that name, or that of the experiment of that name below `exp/`.
+
+    Where none is named it is `$ASR_MODEL`, else the only one below `exp/` that is not of language.
 
     Raises:
         ModelError: There is none, or more than one to choose from.
     """
-    if named := os.environ.get("ASR_MODEL"):
-        return Path(named)
+    if named or (named := os.environ.get("ASR_MODEL")):
+        experiment = Path("exp") / named / "model"
+        return experiment if experiment.is_dir() and not (Path(named) / "config.json").is_file() else Path(named)
     paths = sorted(Path("exp").rglob("model/config.json"))
     found = [path.parent for path in paths if kind_of(read_json(path)) != "language model"]
     if len(found) == 1:

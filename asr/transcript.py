@@ -28,4 +28,4 @@ class Transcript:
     alternatives: tuple[Alternative, ...] = ()
     """The best texts of a beam search, best first; none after greedy decoding."""
     model: str = ""
-    """The model folder's name."""
+    """The folder of the model that heard it."""

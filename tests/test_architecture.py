@@ -13,7 +13,7 @@ LAYERS = [
     ["cli"],
     ["asr.experiment"],
     ["asr.recipe", "asr.tuner"],
-    ["asr.speech", "asr.aligner", "asr.evaluation", "asr.lm.training"],
+    ["asr.speech", "asr.aligner", "asr.evaluation", "asr.transcription", "asr.lm.training"],
     ["asr.recognizer", "asr.lm.task"],
     ["asr.training", "asr.tuned"],
     ["asr.learner", "asr.state", "asr.preparation", "asr.report", "asr.records", "asr.reading", "asr.tuning"],
