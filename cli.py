@@ -203,7 +203,10 @@ def tune(
 def transcribe(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Recordings, videos, folders, patterns, manifests, lists; - is stdin."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Recordings and videos of any format, folders, patterns, manifests, lists; -: stdin.",
+        ),
     ],
     model: Model = None,
     formats: Annotated[

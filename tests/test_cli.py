@@ -85,7 +85,7 @@ MORE = ("--device", "--init-from", "--noise")
         (["decode", "--help"], (*STAGE, "--device")),
         (["score", "--help"], (*STAGE, "RESULTS.md")),
         (["plot", "--help"], ("EXP", "--out", "WER on dev")),
-        (["transcribe", "--help"], ("AUDIO", "--model", "--device", "any format")),
+        (["transcribe", "--help"], ("INPUT", "--model", "--device", "any format")),
         (["align", "--help"], ("AUDIO", "TEXT|FILE", "--model", "--device", "start and end in seconds")),
     ],
 )
@@ -131,7 +131,7 @@ def test_no_arguments_show_the_help(capsys):
         (["score", "fsdd", "--device", "cpu"], "No such option: --device"),
         (["train", "fsdd", "numbers"], "unexpected extra argument"),
         (["run", "fsdd", "--exp"], "requires an argument"),
-        (["transcribe"], "Missing argument 'AUDIO"),
+        (["transcribe"], "Missing argument 'INPUT"),
         (["align", "a.wav"], "Missing argument 'TEXT|FILE"),
     ],
 )
@@ -256,14 +256,14 @@ def write_bad_recordings(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere.wav", "No such file or directory"),
-        ("a folder.wav", "Is a directory"),
+        ("nowhere.wav", "no such file"),
+        ("a folder.wav", "no recordings in this folder or below"),
         ("empty.wav", "the file is empty"),
         ("text.wav", "not a recording"),
         ("cut.flac", "damaged or cut short"),
         ("nothing.wav", "no samples"),
         ("nan.wav", "NaN or infinite samples"),
-        ("tone.wav/below.wav", "Not a directory"),
+        ("tone.wav/below.wav", "no such file"),
         ("n" * 300, "File name too long"),
     ],
 )

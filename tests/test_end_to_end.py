@@ -82,8 +82,8 @@ def test_a_bad_file_is_named_and_the_others_are_transcribed(exp, recordings, hea
     out, err = capsys.readouterr()
     assert out.splitlines() == [f"{path}\t{heard[path.stem]}" for path in (first, last)]
     assert [line.split(": ")[:2] for line in err.splitlines()] == [
-        ["asr", str(bad)],
         ["asr", str(tmp_path / "nowhere.wav")],
+        ["asr", str(bad)],
     ]
 
 

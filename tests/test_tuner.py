@@ -102,7 +102,7 @@ def test_transcription_decodes_as_was_tuned(exp, recordings, capsys):
 
 def test_words_and_alternatives(exp, recordings, capsys):
     arguments = ("transcribe", recordings[0], "--model", exp / "model", "--device", "cpu")
-    assert status_of(*arguments, "--words") == 0
+    assert status_of(*arguments, "--word-times") == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     line = decoded(exp, "test.beam")[recordings[0].stem]
     assert [row[3] for row in rows] == line["text"].split()
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_one_line(exp, recordings, options, message, capsys):
 
 def test_greedy_takes_no_options_of_a_search(exp, recordings):
     assert status_of("transcribe", recordings[0], "--model", exp / "model", "--greedy", "--nbest", "3") == 2
-    assert status_of("transcribe", recordings[0], "--model", exp / "model", "--words", "--nbest", "3") == 2
+    assert status_of("transcribe", recordings[0], "--model", exp / "model", "--word-times", "--nbest", "3") == 2
 
 
 def test_a_lexicon_with_unknown_letters_is_refused(exp, recordings, tmp_path, capsys):
