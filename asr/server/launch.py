@@ -43,7 +43,9 @@ def serve(recognizer: Transcriber, opened: socket.socket, host: str, limits: Lim
     if not is_loopback(host):
         say(f"warning: --host {host} lets other machines in, without a password and in the clear")
     app = create_app(recognizer, limits, model, host)
-    config = uvicorn.Config(app, http="h11", log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S)
+    config = uvicorn.Config(
+        app, http="h11", log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S
+    )
     say(f"{model} at http://{_authority(host, opened)}; Ctrl-C stops")
     try:
         uvicorn.Server(config).run(sockets=[opened])
