@@ -531,3 +531,37 @@ def test_the_command_serves_until_ctrl_c(folder, tmp_path, host):
         assert process.wait(20) == 130
         assert process.stderr.read() == "asr: stopped\n"
     assert not list(tmp_path.iterdir())
+
+
+NEVER = """
+import threading
+import cli
+from asr.server.launch import listening, serve
+from asr.server.uploads import Limits
+
+class Never:
+    def transcribe(self, audio):
+        threading.Event().wait()
+
+with listening("127.0.0.1", 0) as opened:
+    serve(Never(), opened, "127.0.0.1", Limits(), "never")
+"""
+
+
+@pytest.mark.slow
+def test_two_ctrl_c_stop_what_never_ends(tmp_path):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", NEVER]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+        port = int(process.stderr.readline().split(";")[0].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            body = multipart()
+            connection.sendall(f"{POST}Content-Length: {len(body)}\n\n".replace("\n", "\r\n").encode() + body)
+            wait_until(lambda: list(tmp_path.glob("asr-serve-*/*/recording")))
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+        assert process.stderr.read().splitlines()[-1] == "asr: stopped in the middle of a recording"
+    assert not list(tmp_path.iterdir())

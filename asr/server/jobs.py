@@ -66,7 +66,7 @@ async def outcome(future: "Future[Result]", request: Request, timeout_s: float) 
         request: Its body has been read.
 
     Raises:
-        Refusal: Time is up, or the client has gone.
+        Refusal: Time is up, the client has gone, or the server is stopping.
         Exception: The work's own.
     """
     work = asyncio.wrap_future(future)
@@ -78,6 +78,8 @@ async def outcome(future: "Future[Result]", request: Request, timeout_s: float) 
         if gone.done():
             raise Refusal(499, "the client has gone")
         raise Refusal(504, f"the transcription took longer than {timeout_s:g} s", code="timeout", headers=NO_RETRY)
+    except asyncio.CancelledError as error:
+        raise Refusal(503, "the server is stopping", code="stopping", headers=NO_RETRY) from error
     finally:
         gone.cancel()
         work.cancel()

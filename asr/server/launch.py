@@ -1,9 +1,10 @@
 """From a recognizer to a server that runs until Ctrl-C."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -35,10 +36,10 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def serve(recognizer: Transcriber, opened: socket.socket, host: str, limits: Limits, model: str) -> None:
-    """Serves at an open socket until the process is told to stop.
+    """Serves at an open socket until Ctrl-C, which waits a little for what is at work; a second one does not.
 
     Raises:
-        Interrupted: By Ctrl-C.
+        Interrupted: That was it. Where work goes on that nothing can stop, the process ends here and now.
     """
     if not is_loopback(host):
         say(f"warning: --host {host} lets other machines in, without a password and in the clear")
@@ -47,13 +48,13 @@ def serve(recognizer: Transcriber, opened: socket.socket, host: str, limits: Lim
         app, http="h11", log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S
     )
     say(f"{model} at http://{_authority(host, opened)}; Ctrl-C stops")
-    try:
+    with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[opened])
-    except KeyboardInterrupt as error:
-        if app.state.jobs.free < limits.places:
-            say("stopped in the middle of a recording")
-            os._exit(130)  # Python would wait for the end of the worker's thread, which nothing can stop
-        raise Interrupted("stopped") from error
+    if app.state.jobs.free < limits.places:  # Python would wait for the end of the worker's thread
+        shutil.rmtree(app.state.scratch, ignore_errors=True)
+        say("asr: stopped in the middle of a recording")
+        os._exit(130)
+    raise Interrupted("stopped")
 
 
 def _authority(host: str, opened: socket.socket) -> str:

@@ -12,7 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from asr.server.refusal import Refusal
+from asr.server.refusal import NO_RETRY, Refusal
 
 MAX_FIELDS = 50
 MAX_FIELD_BYTES = 100_000
@@ -60,7 +60,7 @@ async def receive(request: Request, path: Path, limits: Limits) -> Upload:
                 return Upload(shown(file.filename or ""), form)
     except TimeoutError as error:
         message = f"the upload took longer than {limits.timeout_s:g} s"
-        raise Refusal(408, message, "file", "timeout", {"Connection": "close", "x-should-retry": "false"}) from error
+        raise Refusal(408, message, "file", "timeout", NO_RETRY | {"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise Refusal(499, "the client has gone") from error
 
@@ -98,7 +98,7 @@ def _bounded(request: Request, limits: Limits) -> Request:
 
 def _too_large(limits: Limits) -> Refusal:
     message = f"the upload is larger than {limits.upload_bytes / 1e6:g} MB"
-    return Refusal(413, message, "file", "too_large", {"x-should-retry": "false"})
+    return Refusal(413, message, "file", "too_large", NO_RETRY)
 
 
 def _copy(file: UploadFile, path: Path) -> None:
