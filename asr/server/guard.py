@@ -53,7 +53,7 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(Headers(scope=scope))
-        app = self.app if refusal is None else refuse(Request(scope), refusal)
+        app = self.app if refusal is None else await refuse(Request(scope), refusal)
         await app(scope, receive, send_with_headers)
 
     def _refusal(self, headers: Headers) -> Refusal | None:

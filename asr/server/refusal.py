@@ -31,7 +31,7 @@ class Refusal(HTTPException):
         self.code = code
 
 
-def refuse(request: Request, error: Exception) -> JSONResponse:
+async def refuse(request: Request, error: Exception) -> JSONResponse:
     """An exception as a response; of a bug the client learns nothing but that there is one."""
     if not isinstance(error, AnyHTTPException):
         return _response(500, "the server made a mistake; its terminal says more", "server_error", None, "bug", {})
