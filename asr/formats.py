@@ -106,7 +106,7 @@ def timed(parts: Sequence[Part]) -> Iterator[tuple[int, int, Part]]:
 
 
 def _tidy(transcript: Transcript) -> Transcript:
-    """With single spaces for all white space, no empty words, and the bytes of the source escaped that are not UTF-8."""
+    """White space as single spaces, no empty words, and the bytes of the source escaped that are not UTF-8."""
     words = tuple(replace(word, text=_spaced(word.text)) for word in transcript.words if word.text.strip())
     source = transcript.source.encode("utf-8", "backslashreplace").decode()
     return replace(transcript, source=source, text=_spaced(transcript.text), words=words)
@@ -221,7 +221,7 @@ def _write_json(transcript: Transcript) -> str:
 
 
 def _times(part: Word | Segment) -> dict[str, float]:
-    return {"start": round(part.start_s, 3), "end": round(part.end_s, 3)}
+    return {"start": round(part.start_s * 1000) / 1000, "end": round(part.end_s * 1000) / 1000}
 
 
 def _read_json(text: str) -> list[Timed]:

@@ -13,6 +13,8 @@ which seems to end early."""
 
 LINE_CHARACTERS = 42
 LINES = 2
+PAUSE_CHARACTERS = 20
+"""How much longer the longer of two lines may be, if a pause of `PAUSE_S` or more is between them."""
 SHORTEST_CUE_S = 1.0
 LONGEST_CUE_S = 7.0
 
@@ -37,7 +39,7 @@ class Segment:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        return _text(self.words)
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,14 @@ def segments(words: Sequence[Word], longest_s: float = LONGEST_SEGMENT_S, pause_
 def cues(words: Sequence[Word], duration_s: float) -> list[Cue]:
     """The words, each in one cue, in order: the cues of a subtitle, none of which overlap.
 
-    A cue has at most two lines of 42 characters, about equally long; a word that is longer has a line to itself. It
-    lasts at most 7 s, which cuts off a word that is longer. Of all ways to cut the words, taken is the one with the
-    fewest and most evenly filled cues and the shortest pauses within them: none of more than about 0.7 s is put up with
-    to have one cue less.
+    A cue has at most two lines of 42 characters, about equally long or cut at a pause; a word that is longer has a line
+    to itself. It lasts at most 7 s, which cuts off a word that is longer. Of all ways to cut the words, that with the
+    fewest and most evenly filled cues and the shortest pauses within them is taken: none of more than about 0.7 s is
+    put up with to have one cue less.
 
     A cue whose words take less than 1 s stays on through the silence after them, then comes up in the silence before,
-    till it has its second. Where there is not silence enough, it is joined with a neighbour, over a pause if need be;
-    where that does not fit either, it is shorter.
+    till it has its second. Where there is not silence enough, it is joined with a neighbour or with words of it, over a
+    pause if need be; where that does not fit either, it is shorter.
 
     Args:
         words: In order, none beginning before the one before has ended, all of them within the recording.
@@ -117,7 +119,7 @@ def cues(words: Sequence[Word], duration_s: float) -> list[Cue]:
     while end:
         way = ways[end]
         said = tuple(words[way.first : end])
-        found.append(Cue(way.start_s, way.end_s, _lines([word.text for word in said]), said))
+        found.append(Cue(way.start_s, way.end_s, _lines(said), said))
         end = way.first
     return found[::-1]
 
@@ -129,7 +131,7 @@ def _ends(words: Sequence[Word], first: int) -> Iterator[tuple[int, float]]:
     """
     lines, pauses = [len(words[first].text)], 0.0
     for end in range(first + 1, len(words) + 1):
-        filled = min(1.0, sum(lines) / (LINES * LINE_CHARACTERS))
+        filled = min(1.0, (sum(lines) + len(lines) - 1) / (LINES * LINE_CHARACTERS))
         yield end, 1.0 + (1.0 - filled) ** 2 + pauses
         if end == len(words) or _duration_s(words[first : end + 1]) > LONGEST_CUE_S:
             return
@@ -150,13 +152,24 @@ def _shown(start_s: float, end_s: float, from_s: float, until_s: float) -> tuple
     return min(start_s, max(end_s - SHORTEST_CUE_S, from_s)), end_s
 
 
-def _lines(texts: Sequence[str]) -> tuple[str, ...]:
-    """One line where that is enough, else two as equally long as can be."""
-    whole = " ".join(texts)
-    if len(whole) <= LINE_CHARACTERS or len(texts) == 1:
+def _lines(words: Sequence[Word]) -> tuple[str, ...]:
+    """One line where that is enough, else two about equally long, better cut at a pause."""
+    whole = _text(words)
+    if len(whole) <= LINE_CHARACTERS or len(words) == 1:
         return (whole,)
-    pairs = [(" ".join(texts[:place]), " ".join(texts[place:])) for place in range(1, len(texts))]
-    return min(pairs, key=lambda pair: max(map(len, pair)))
+    place = min(range(1, len(words)), key=lambda place: _unevenness(words, place))
+    return _text(words[:place]), _text(words[place:])
+
+
+def _unevenness(words: Sequence[Word], place: int) -> tuple[int, float]:
+    """By how much lines that are cut at `place` are too long, and the longer of them, less what the pause is worth."""
+    lengths = [len(_text(words[:place])), len(_text(words[place:]))]
+    too_long = sum(max(0, length - LINE_CHARACTERS) for length in lengths)
+    return too_long, max(lengths) - PAUSE_CHARACTERS * min(1.0, _pause_s(words, place) / PAUSE_S)
+
+
+def _text(words: Sequence[Word]) -> str:
+    return " ".join(word.text for word in words)
 
 
 def _pause_s(words: Sequence[Word], place: int) -> float:

@@ -1,5 +1,6 @@
 """The server as its clients see it: OpenAI's own client, and plain sockets for those that do not keep to the rules."""
 
+import errno
 import http.client
 import json
 import os
@@ -299,6 +300,24 @@ def test_forms_that_cannot_be(server, recognizer, kind, body):
     assert (status, error["type"]) == (400, "invalid_request_error")
     assert len(recognizer.heard) == before
     assert not server.leftovers
+
+
+def test_a_full_disk(server, monkeypatch):
+    def copy(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copyfileobj", copy)
+    with pytest.raises(openai.InternalServerError) as refused:
+        server.transcribe()
+    assert refused.value.status_code == 507
+    assert refused.value.body["message"] == "the server cannot store the upload (No space left on device)"
+    assert not server.leftovers
+
+
+def test_part_headers_that_do_not_end(server):
+    body = b"--b\r\nContent-Disposition: " + b"x" * 90_000
+    status, error = server.raw(f"{POST}Content-Length: {len(body)}", body)
+    assert (status, error["type"]) == (400, "invalid_request_error")
 
 
 def test_a_full_queue(server, recognizer):

@@ -44,7 +44,7 @@ async def receive(request: Request, path: Path, limits: Limits) -> Upload:
     """Writes the form's `file` to `path`.
 
     Raises:
-        Refusal: Too large, by its header or by what arrives; too slow; not a form, without a file, or cut off.
+        Refusal: Too large, by its header or by what arrives; too slow; not a form, without a file, or cut off; no room.
     """
     _check_promise(request, limits)
     try:
@@ -63,6 +63,8 @@ async def receive(request: Request, path: Path, limits: Limits) -> Upload:
         raise Refusal(408, message, "file", "timeout", NO_RETRY | {"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise Refusal(499, "the client has gone") from error
+    except OSError as error:
+        raise Refusal(507, f"the server cannot store the upload ({error.strerror})", code="storage") from error
 
 
 def shown(name: str) -> str:
