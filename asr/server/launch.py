@@ -26,11 +26,10 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         AsrError: The port is in use, or the host is not this machine's; names both.
     """
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         opened = socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise AsrError(f"--host {host} --port {port}: cannot be listened to ({reason})") from error
+    except (OSError, UnicodeError) as error:
+        raise AsrError(f"--host {host} --port {port}: cannot be listened to ({_reason(error)})") from error
     with opened:
         yield opened
 
@@ -55,6 +54,12 @@ def serve(recognizer: Transcriber, opened: socket.socket, host: str, limits: Lim
         say("asr: stopped in the middle of a recording")
         os._exit(130)
     raise Interrupted("stopped")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)  # `create_server` adds the address to it, which the line has already
+    return str(error.strerror) if isinstance(error, OSError) else str(error)
 
 
 def _authority(host: str, opened: socket.socket) -> str:
