@@ -77,7 +77,7 @@ def parse(text: str, name: str, source: str) -> list[Timed]:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     try:
         return format_named(name).read(lines)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{source}: not {name} ({error})") from error
 
 

@@ -77,7 +77,7 @@ def segments(words: Sequence[Word], longest_s: float = LONGEST_SEGMENT_S, pause_
     found = []
     while waiting:
         part = waiting.pop()
-        if len(part) > 1 and _duration_s(part) > longest_s:
+        if len(part) > 1 and _duration_s(part, 0, len(part)) > longest_s:
             middle = len(part) / 2
             cut = max(range(1, len(part)), key=lambda place: (_pause_s(part, place), -abs(place - middle)))
             waiting += [part[cut:], part[:cut]]
@@ -103,7 +103,8 @@ def cues(words: Sequence[Word], duration_s: float) -> list[Cue]:
         duration_s: Of the recording.
 
     Source: the limits are those of Netflix's Timed Text Style Guide for English, but for the shortest, its 5/6 s.
-        The cut is found as Knuth and Plass 1981, Breaking Paragraphs into Lines, find theirs.
+        The cut is found as Knuth and Plass 1981, Breaking Paragraphs into Lines, find theirs; of all ways to some word
+        only the cheapest is followed, though another might leave the next cue more of a silence.
     """
     ways = [_Way(0.0), *[_Way(math.inf)] * len(words)]
     for first in range(len(words)):
@@ -133,7 +134,7 @@ def _ends(words: Sequence[Word], first: int) -> Iterator[tuple[int, float]]:
     for end in range(first + 1, len(words) + 1):
         filled = min(1.0, (sum(lines) + len(lines) - 1) / (LINES * LINE_CHARACTERS))
         yield end, 1.0 + (1.0 - filled) ** 2 + pauses
-        if end == len(words) or _duration_s(words[first : end + 1]) > LONGEST_CUE_S:
+        if end == len(words) or _duration_s(words, first, end + 1) > LONGEST_CUE_S:
             return
         length = len(words[end].text)
         if lines[-1] + 1 + length <= LINE_CHARACTERS:
@@ -177,5 +178,6 @@ def _pause_s(words: Sequence[Word], place: int) -> float:
     return round(words[place].start_s - words[place - 1].end_s, 3)
 
 
-def _duration_s(words: Sequence[Word]) -> float:
-    return round(words[-1].end_s - words[0].start_s, 3)
+def _duration_s(words: Sequence[Word], first: int, end: int) -> float:
+    """Of the words from `first` to `end`, exclusive; to the millisecond as well."""
+    return round(words[end - 1].end_s - words[first].start_s, 3)

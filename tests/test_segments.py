@@ -102,8 +102,8 @@ LONG = "it was the best of times it was the worst of times it was the age of wis
         (steady(f"{LONG[:40]}ts"), [(0.0, 3.9, f"{LONG[:40]}ts")]),  # 42 characters are one line, 43 are two
         (steady(f"{LONG[:40]}tes"), [(0.0, 3.9, "it was the best of|times it was the worstes")]),
         (  # lines are cut at a pause as well
-            steady("three four one five eight five") + steady("four hundred and one point six two", start_s=2.8),
-            [(0.0, 5.5, "three four one five eight five|four hundred and one point six two")],
+            steady("three four one five eight five") + steady("four hundred and one point six six two", start_s=2.8),
+            [(0.0, 5.9, "three four one five eight five|four hundred and one point six six two")],
         ),
         (
             steady("five") + steady("three four one eight five four hundred and one", start_s=0.8),
