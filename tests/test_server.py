@@ -510,7 +510,7 @@ def test_a_port_in_use():
             AsrError, match=rf"--host 127.0.0.1 --port {port}: cannot be listened to \(Address already in use\)$"
         ):
             listening("127.0.0.1", port).__enter__()
-    for host in ("203.0.113.1", "no.such.host.invalid", "a" * 100):
+    for host in ("203.0.113.1", "a" * 100):
         with pytest.raises(AsrError, match=rf"--host {host} --port 0: cannot be listened to \(.+\)$"):
             listening(host, 0).__enter__()
 
