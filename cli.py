@@ -297,6 +297,37 @@ def align(
         say(f"warning: the text does not seem to fit {audio}: its times mean little")
 
 
+@app.command()
+def serve(
+    model: Model = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    device: Device = "auto",
+    max_upload_mb: Annotated[float, typer.Option(min=0.001, help="The largest upload, in 10^6 bytes.")] = 200.0,
+    timeout_s: Annotated[
+        float, typer.Option(min=0.001, help="For an upload, and again for its transcription.")
+    ] = 600.0,
+    queue: Annotated[int, typer.Option(min=1, help="Requests at once, those that wait included.")] = 8,
+    lm: LanguageModel = None,
+) -> None:
+    """Serve a model over HTTP: a page to drop recordings on, and OpenAI's transcription API under /v1."""
+    from importlib.util import find_spec
+
+    for name in ("fastapi", "uvicorn", "python_multipart"):
+        if find_spec(name) is None:
+            raise AsrError(f"serving needs {name}: pip install 'asr[serve]'")
+    from asr.recognizer import find_model, load
+    from asr.server.launch import listening, serve
+    from asr.server.uploads import Limits
+    from asr.tuned import Search
+
+    limits = Limits(int(max_upload_mb * 1e6), timeout_s, queue)
+    with listening(host, port) as opened:
+        folder = find_model(model).resolve()
+        recognizer = load(folder, device, search=Search(lm) if lm else None)
+        serve(recognizer, opened, host, limits, folder.parent.name if folder.name == "model" else folder.name)
+
+
 @lm.command("train")
 def lm_train(
     texts: Texts,
