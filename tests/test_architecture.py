@@ -58,7 +58,7 @@ LAYERS = [
         "asr.search.hotwords",
         "asr.lm.units",
     ],
-    ["asr.text", "asr.dashboard", "asr.events", "asr.distributed", "asr.optimizer"],
+    ["asr.text", "asr.dashboard", "asr.events", "asr.distributed", "asr.optimizer", "asr.ogg"],
     ["asr.files", "asr.config", "asr.progress", "asr.device"],
     ["asr.errors"],
 ]
@@ -82,6 +82,7 @@ NO_TORCH = [
     "asr.lm.vocabulary",
     "asr.manifest",
     "asr.metrics",
+    "asr.ogg",
     "asr.outputs",
     "asr.report",
     "asr.search.flashlight",
