@@ -414,12 +414,12 @@ def test_a_damaged_page_of_an_ogg_file_is_damage(tmp_path, subtype, rate_hz, pag
         read(tmp_path / "a.ogg", RATE_HZ)
 
 
-@pytest.mark.parametrize("tag", [b"", b"ID3\x03\0\0\0\0\x02\x01" + bytes(257)])
+@pytest.mark.parametrize("tag", [b"", b"ID3\x03\0\0\0\0\x02\x01" + bytes(257), b"so it goes\n" * 500])
 def test_a_damaged_mp3_is_not_complained_of_by_others(tmp_path, capfd, tag):
     soundfile.write(tmp_path / "a.mp3", babble(4.0), RATE_HZ)
     content = (tmp_path / "a.mp3").read_bytes()
-    (tmp_path / "a.mp3").write_bytes(tag + content[:2000] + bytes(3000) + content[5000:])
-    with pytest.raises(AudioError, match="damaged or cut short"):
+    (tmp_path / "a.mp3").write_bytes(tag + content[:2000] + bytes(len(content) - 2000))
+    with pytest.raises(AudioError):
         read(tmp_path / "a.mp3", RATE_HZ)
     assert capfd.readouterr().err == ""
 
