@@ -159,7 +159,7 @@ def _libsndfile_pieces(file: soundfile.SoundFile, start: int, promised: int) -> 
     end = start
     while len(piece := file.read(PIECE_SAMPLES, dtype="float32", always_2d=True)):
         end += len(piece)
-        yield piece.mean(axis=1)
+        yield _average(piece, axis=1)
     miscount = file.samplerate // 100  # headers that are off by a few bytes
     if end < promised - miscount or (file.format == "OGG" and not ogg.is_whole(Path(file.name))):
         raise EOFError
@@ -250,7 +250,12 @@ def _mono(frame: AudioFrame) -> Waveform:
         samples = samples / np.float32(128) - 1
     elif samples.dtype.kind == "i":
         samples = samples / np.float32(2 ** (8 * samples.itemsize - 1))
-    mono: Waveform = samples.mean(axis=0, dtype=np.float32)
+    return _average(samples, axis=0)
+
+
+def _average(samples: NDArray[Any], axis: int) -> Waveform:
+    with np.errstate(invalid="ignore", over="ignore"):  # `_checked` tells of such samples
+        mono: Waveform = samples.mean(axis=axis, dtype=np.float32)
     return mono
 
 

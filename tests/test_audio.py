@@ -414,14 +414,23 @@ def test_a_damaged_page_of_an_ogg_file_is_damage(tmp_path, subtype, rate_hz, pag
         read(tmp_path / "a.ogg", RATE_HZ)
 
 
-@pytest.mark.parametrize("tag", [b"", b"ID3\x03\0\0\0\0\x02\x01" + bytes(257), b"so it goes\n" * 500])
-def test_a_damaged_mp3_is_not_complained_of_by_others(tmp_path, capfd, tag):
+@pytest.mark.parametrize("start", [b"", b"ID3\x03\0\0\0\0\x02\x01" + bytes(257), b"so it goes\n" * 900])
+def test_libsndfile_does_not_complain_of_an_mp3_on_stderr(tmp_path, capfd, start):
     soundfile.write(tmp_path / "a.mp3", babble(4.0), RATE_HZ)
     content = (tmp_path / "a.mp3").read_bytes()
-    (tmp_path / "a.mp3").write_bytes(tag + content[:2000] + bytes(len(content) - 2000))
+    (tmp_path / "a.mp3").write_bytes(start if start.startswith(b"so") else start + content[:9000])
     with pytest.raises(AudioError):
         read(tmp_path / "a.mp3", RATE_HZ)
     assert capfd.readouterr().err == ""
+
+
+def test_numbers_that_have_no_average_are_one_line_and_no_warning(tmp_path, recwarn):
+    soundfile.write(tmp_path / "a.wav", np.array([[np.inf, -np.inf]], np.float32), RATE_HZ, "FLOAT")
+    encode(tmp_path / "a.mka", np.array([[np.inf] * 99, [-np.inf] * 99], np.float32), RATE_HZ, "pcm_f32le", "stereo")
+    for name in ("a.wav", "a.mka"):
+        with pytest.raises(AudioError, match="NaN or infinite samples after 0.00 s"):
+            read(tmp_path / name, RATE_HZ)
+    assert not recwarn
 
 
 def test_the_second_half_of_a_flac_is_no_recording(tmp_path):
