@@ -66,10 +66,10 @@ def speech(corpora: Path) -> list[np.ndarray]:
 def recordings(corpora, tmp_path_factory) -> tuple[dict[Path, int], list[Path]]:
     """Two hundred good ones, with their samples, and a hundred damaged ones."""
     rng = np.random.default_rng(0)
-    good, damaged = {}, []
+    folder, good, damaged = tmp_path_factory.mktemp("recordings"), {}, []
     for number, waveform in enumerate(speech(corpora)):
         for turn, suffix in enumerate(FORMATS):
-            path = tmp_path_factory.getbasetemp() / f"{number:02}.{suffix}"
+            path = folder / f"{number:02}.{suffix}"
             encode(path, waveform)
             if (number + turn) % 3 == 0:
                 path.write_bytes(mutated(rng, path.read_bytes()))
