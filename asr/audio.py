@@ -3,18 +3,20 @@
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import soundfile
 import soxr
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from asr import ogg
 from asr.errors import AudioError
 
 Waveform = NDArray[np.float32]
@@ -29,8 +31,8 @@ UNKNOWN_FRAMES = (1 << 63) - 1
 UNKNOWN_BYTES = 0x7FFFF000
 """A program that streams a WAV cannot know its size; what it writes instead is this (sox) or more (FFmpeg, arecord)."""
 
-OGG_PAGE_BYTES = 27 + 255 + 255 * 255
-"""The longest that a page can be: header, table of segments, segments."""
+MANY_CHANNELS = 8
+"""Of so many, one array each, PyAV takes what lies behind the last array for further ones, and crashes."""
 
 # libsndfile trims its own count to what the file holds; only its log still has the header's, in bytes.
 CUT_DATA = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -110,20 +112,32 @@ def _opened(path: Path, offset_s: float) -> Iterator[_Recording]:
     """The recording at `path`: with libsndfile where it knows the format and the length, otherwise with FFmpeg."""
     try:
         with path.open("rb") as stream:
-            if not stream.read(1):
+            if not stream.peek(1):
                 raise AudioError(f"{path}: the file is empty")
+            is_mp3 = _goes_for_an_mp3(path, stream)
     except OSError as error:
         raise AudioError(f"{path}: {error.strerror}") from error
     with ExitStack() as stack:
-        try:
-            file = stack.enter_context(soundfile.SoundFile(path))
-        except (soundfile.LibsndfileError, UnicodeEncodeError):  # the latter: a name that is not UTF-8
-            file = None
-        # Of an MP3 libsndfile reads only as much as it guesses that there is: 3.4 s of 20 s have been seen.
+        file = None
+        with suppress(soundfile.LibsndfileError, UnicodeEncodeError):  # the latter: a name that is not UTF-8
+            # Of an MP3 libsndfile reads only as much as it guesses that there is: 3.4 s of 20 s have been seen. And of
+            # a damaged one its decoder complains on stderr.
+            file = None if is_mp3 else stack.enter_context(soundfile.SoundFile(path))
         if file is not None and file.format != "MP3" and file.frames != UNKNOWN_FRAMES:
             yield _from_libsndfile(file, offset_s)
         else:
             yield _from_ffmpeg(path, stack.enter_context(_container(path)), offset_s)
+
+
+def _goes_for_an_mp3(path: Path, stream: BinaryIO) -> bool:
+    """Whether libsndfile would take a file for an MP3: by its beginning, else by its name."""
+    head = stream.read(10)
+    if head.startswith(b"ID3") and len(head) == 10:  # a tag, whose length has 7 bits to a byte
+        stream.seek(10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
+        head = stream.read(4)
+    if head.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM")):
+        return False
+    return path.suffix.lower() == ".mp3" or (len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE0)
 
 
 def _from_libsndfile(file: soundfile.SoundFile, offset_s: float) -> _Recording:
@@ -145,20 +159,10 @@ def _libsndfile_pieces(file: soundfile.SoundFile, start: int, promised: int) -> 
     end = start
     while len(piece := file.read(PIECE_SAMPLES, dtype="float32", always_2d=True)):
         end += len(piece)
-        yield piece.mean(axis=1)
+        yield _average(piece, axis=1)
     miscount = file.samplerate // 100  # headers that are off by a few bytes
-    if end < promised - miscount or (file.format == "OGG" and _ends_within_a_page(Path(file.name))):
+    if end < promised - miscount or (file.format == "OGG" and not ogg.is_whole(Path(file.name))):
         raise EOFError
-
-
-def _ends_within_a_page(path: Path) -> bool:
-    """Whether an Ogg file, which has no length in its header, breaks off: its last page is shorter than it says."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - OGG_PAGE_BYTES))
-        tail = stream.read()
-    page = tail[tail.rfind(b"OggS") :]
-    segments = page[26] if len(page) > 26 else 255
-    return len(page) < 27 + segments + sum(page[27 : 27 + segments])
 
 
 @contextmanager
@@ -170,9 +174,15 @@ def _container(path: Path) -> Iterator[InputContainer]:
     except av.FFmpegError as error:
         raise AudioError(trouble) from error
     with container:
-        if not any(stream.codec_context and stream.rate for stream in container.streams.audio[:1]):
+        if not any(map(_is_decodable, container.streams.audio[:1])):
             raise AudioError(trouble)
         yield container
+
+
+def _is_decodable(stream: AudioStream) -> bool:
+    """Whether there is a decoder; a FLAC without its header has one too, for what is left behind the lost half."""
+    codec = stream.codec_context
+    return bool(codec and stream.rate and (codec.name != "flac" or codec.extradata))
 
 
 def _from_ffmpeg(path: Path, container: InputContainer, offset_s: float) -> _Recording:
@@ -225,10 +235,14 @@ def _ffmpeg_pieces(container: InputContainer, promised_s: float | None) -> Itera
             raise EOFError
     if promised_s is not None and end_s < promised_s - TOLERANCE_S:
         raise EOFError
+    if container.format.name == "ogg" and not ogg.is_whole(Path(container.name)):
+        raise EOFError
 
 
 def _mono(frame: AudioFrame) -> Waveform:
     """The average of a frame's channels. FFmpeg's own mix of float channels is 3 dB too loud."""
+    if frame.format.is_planar and len(frame.layout.channels) >= MANY_CHANNELS:
+        (frame,) = av.AudioResampler(format="flt").resample(frame)
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
@@ -236,7 +250,12 @@ def _mono(frame: AudioFrame) -> Waveform:
         samples = samples / np.float32(128) - 1
     elif samples.dtype.kind == "i":
         samples = samples / np.float32(2 ** (8 * samples.itemsize - 1))
-    mono: Waveform = samples.mean(axis=0, dtype=np.float32)
+    return _average(samples, axis=0)
+
+
+def _average(samples: NDArray[Any], axis: int) -> Waveform:
+    with np.errstate(invalid="ignore", over="ignore"):  # `_checked` tells of such samples
+        mono: Waveform = samples.mean(axis=axis, dtype=np.float32)
     return mono
 
 

@@ -8,7 +8,7 @@ class AsrError(Exception):
     """
 
     def __str__(self) -> str:
-        return super().__str__().replace("\n", "\\n")  # names of files may hold one
+        return super().__str__().translate({10: "\\n", 13: "\\r"})  # names of files may hold either
 
 
 class ConfigError(AsrError):

@@ -207,7 +207,9 @@ def _in_list(listing: Path) -> list[Input | AsrError]:
     if not entries:
         raise DataError(f"{listing}: the list is empty")
     found = [_listed(listing, number, entry) for number, entry in entries]
-    return found if any(isinstance(each, Input) for each in found) else found[:1]
+    if not any(isinstance(each, Input) for each in found):
+        raise DataError(f"{found[0]}; nor does another line of this list name a recording")
+    return found
 
 
 def _listed(listing: Path, number: int, entry: str) -> Input | AsrError:

@@ -44,7 +44,7 @@ def plan(
     A file that is there already is kept, unless `overwrite`. Inputs that would be written to one and the same file are
     left out, all of them, and so is one whose output would overwrite a recording or whatever else the user named.
 
-    Of work that is shared out, plan the whole, then do the jobs of a share's inputs: else two shares might clash.
+    Of work that is shared out, plan the whole, then do the jobs of a shard's inputs: else two shards might clash.
 
     Args:
         suffixes: By format, such as `{"txt": ".txt"}`; all different.
@@ -94,7 +94,8 @@ def _clashes(jobs: Sequence[Job], out: Path | None) -> dict[int, AsrError]:
     for number, job in enumerate(jobs):
         folded = _ignores_case(out or job.input.path)
         for path in job.paths.values():
-            claims[str(path).casefold() if folded else str(path)][number] = path
+            place = str(path.parent.resolve() / path.name)
+            claims[place.casefold() if folded else place][number] = path
     errors = {}
     for rivals in claims.values():
         for number, path in rivals.items() if len(rivals) > 1 else ():

@@ -1,4 +1,4 @@
-"""One share of the inputs for each of several machines or processes, which need not know of each other."""
+"""A shard of the inputs for each of several machines or processes, which need not know of each other."""
 
 import heapq
 import os
@@ -15,19 +15,19 @@ BYTES_PER_S = 32000
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """`3/16`, the third of sixteen shares, as its two numbers.
+    """`3/16`, the third of sixteen shards, as its two numbers.
 
     Raises:
-        AsrError: It is not of that form, or there is no such share.
+        AsrError: It is not of that form, or there is no such shard.
     """
     numbers = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if numbers and 1 <= int(numbers[1]) <= int(numbers[2]):
         return int(numbers[1]), int(numbers[2])
-    raise AsrError(f"--shard {text}: such as 3/16 was expected, the third of sixteen shares, from 1/16 to 16/16")
+    raise AsrError(f"--shard {text}: such as 3/16 was expected, the third of sixteen shards, from 1/16 to 16/16")
 
 
 def shard_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
-    """The share of this process among those that torchrun started; None: it started none.
+    """The shard of this process among those that torchrun started; None: it started none.
 
     Raises:
         AsrError: `RANK` and `WORLD_SIZE` do not fit together.
@@ -38,7 +38,7 @@ def shard_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[i
     try:
         return parse_shard(f"{int(rank) + 1}/{count}")
     except (ValueError, AsrError) as error:
-        raise AsrError(f"RANK={rank} and WORLD_SIZE={count} name no share of the work") from error
+        raise AsrError(f"RANK={rank} and WORLD_SIZE={count} name no shard of the work") from error
 
 
 def lengths_s(inputs: Sequence[Input]) -> list[float]:
@@ -47,13 +47,13 @@ def lengths_s(inputs: Sequence[Input]) -> list[float]:
 
 
 def share(inputs: Sequence[Input], durations_s: Sequence[float], number: int, count: int) -> list[Input]:
-    """Share `number`, counted from 1, of `count` that hold about the same time and together each input once.
+    """Shard `number`, counted from 1, of `count` that hold about the same time and together each input once.
 
-    The longest first, to whoever has least: no two shares differ by more than the longest input. Which share an input
+    The longest first, to whoever has least: no two shards differ by more than the longest input. Which shard an input
     is in depends on the inputs and their durations only, not on their order, nor on what is done already: an input must
     not be left out before.
     """
-    lots = [(0.0, 0, index) for index in range(count)]  # seconds, inputs, share: a heap as it stands
+    lots = [(0.0, 0, index) for index in range(count)]  # seconds, inputs, shard: a heap as it stands
     chosen = set()
     for position in sorted(range(len(inputs)), key=lambda at: (-durations_s[at], _name(inputs[at]))):
         total_s, held, index = lots[0]

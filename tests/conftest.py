@@ -45,6 +45,25 @@ def odd_sounds() -> dict[str, tuple[np.ndarray, int]]:
     }
 
 
+def mutated(rng: np.random.Generator, data: bytes) -> bytes:
+    """A recording of a second or more, damaged so that no reader can take it for whole.
+
+    It is cut off, loses its first half to zeros, has another header, or is noise, a text or nothing. (Not among these:
+    zeros within a WAV, which are silence; and an MP3 without its beginning, for it can be entered anywhere.)
+    """
+    share = rng.uniform(0.1, 0.7)
+    ways = {
+        "cut": data[: round(len(data) * share)],
+        "noise": rng.bytes(len(data)),
+        "text": (b"so it goes\n" * len(data))[: len(data)],
+        "empty": b"",
+    }
+    if data[:3] != b"ID3" and not (data[0] == 0xFF and data[1] >= 0xE0):
+        ways["zeroed"] = bytes(len(data) // 2) + data[len(data) // 2 :]
+        ways["header"] = rng.bytes(64) + data[64:]
+    return ways[str(rng.choice(list(ways)))]
+
+
 def status_of(*arguments: str | Path) -> int:
     """The exit status of an `asr` command."""
     with pytest.raises(SystemExit) as stopped:

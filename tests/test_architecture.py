@@ -82,6 +82,8 @@ LAYERS = [
         "asr.server.uploads",
     ],
     ["asr.files", "asr.config", "asr.progress", "asr.device", "asr.server.refusal"],
+    ["asr.text", "asr.dashboard", "asr.events", "asr.distributed", "asr.optimizer", "asr.ogg"],
+    ["asr.files", "asr.config", "asr.progress", "asr.device"],
     ["asr.errors"],
 ]
 """From the top; a module imports only from rows below its own."""
@@ -105,6 +107,7 @@ NO_TORCH = [
     "asr.lm.vocabulary",
     "asr.manifest",
     "asr.metrics",
+    "asr.ogg",
     "asr.outputs",
     "asr.report",
     "asr.search.flashlight",

@@ -1,5 +1,6 @@
 import functools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -152,6 +153,24 @@ def test_an_mp3_is_what_libsndfile_makes_of_it(tmp_path, rate_hz):
     np.testing.assert_allclose(read(tmp_path / "a.mp3", rate_hz), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("codec", "layout"), [("aac", "7.1"), ("aac", "hexadecagonal"), ("pcm_f32le", "7.1")])
+def test_so_many_channels_that_pyav_alone_would_crash(tmp_path, codec, layout):
+    count = 8 if layout == "7.1" else 16
+    run = [sys.executable, "-c", "import sys; from asr.audio import read; from pathlib import Path\n"
+           "read(Path(sys.argv[1]), 48000).tofile(sys.argv[2])"]  # fmt: skip
+    with av.open(str(tmp_path / "a.mka"), "w") as container:
+        stream = container.add_stream(codec, rate=48000, layout=layout)
+        stream.bit_rate = 64000 * count
+        packed = np.repeat(babble(rate_hz=48000), count)[None]
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    subprocess.run([*run, tmp_path / "a.mka", tmp_path / "raw"], check=True)  # so that a crash is only a failure
+    waveform = np.fromfile(tmp_path / "raw", np.float32)[:96000]
+    assert np.corrcoef(waveform, babble(rate_hz=48000))[0, 1] > 0.99
+
+
 def test_surround_sound_through_ffmpeg_is_averaged(tmp_path):
     channels = np.stack([tone(f, rate_hz=48000, level=0.6) for f in (300, 500, 700, 60, 900, 1100)])
     path = encode(tmp_path / "a.mkv", channels, 48000, "pcm_f32le", "5.1")
@@ -247,6 +266,14 @@ def test_the_run_in_that_aac_counts_is_forgiven(tmp_path):
     with av.open(str(path)) as container:
         assert container.duration == pytest.approx(2.176e6)
     assert len(read(path, 8000)) == 2.048 * 8000
+
+
+def test_what_is_called_an_mp3_and_is_none(tmp_path):
+    for name, file_format in (("wav.mp3", "WAV"), ("flac.mp3", "FLAC"), ("aiff.mp3", "AIFF"), ("ogg.MP3", "OGG")):
+        soundfile.write(tmp_path / name, tone(440), RATE_HZ, format=file_format)
+        assert len(read(tmp_path / name, RATE_HZ)) == RATE_HZ
+        with pytest.raises(AudioError):
+            read(cut(tmp_path / name, 0.7), RATE_HZ)
 
 
 def test_a_film_may_last_longer_than_its_sound(tmp_path):
@@ -372,6 +399,46 @@ def test_damage_stops_the_blocks_where_it_is_and_not_the_stretches_before(tmp_pa
     assert [len(next(blocks)) for _ in range(2)] == [RATE_HZ, RATE_HZ]
     with pytest.raises(AudioError, match=r"damaged or cut short, at most .* of its 8.00 s"):
         list(blocks)
+
+
+@pytest.mark.parametrize(("subtype", "rate_hz"), [("VORBIS", 16000), ("OPUS", 48000)])
+@pytest.mark.parametrize("page", [2, 3, 5])
+def test_a_damaged_page_of_an_ogg_file_is_damage(tmp_path, subtype, rate_hz, page):
+    """libsndfile leaves it out, and FFmpeg too, to which the file falls when libsndfile is too puzzled."""
+    soundfile.write(tmp_path / "a.ogg", babble(6.0, rate_hz), rate_hz, subtype)
+    content = bytearray((tmp_path / "a.ogg").read_bytes())
+    starts = [found.start() for found in re.finditer(b"OggS", content)]
+    content[starts[page] + 300] ^= 1
+    (tmp_path / "a.ogg").write_bytes(content)
+    with pytest.raises(AudioError, match="damaged or cut short"):
+        read(tmp_path / "a.ogg", RATE_HZ)
+
+
+@pytest.mark.parametrize("start", [b"", b"ID3\x03\0\0\0\0\x02\x01" + bytes(257), b"so it goes\n" * 900])
+def test_libsndfile_does_not_complain_of_an_mp3_on_stderr(tmp_path, capfd, start):
+    soundfile.write(tmp_path / "a.mp3", babble(4.0), RATE_HZ)
+    content = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "a.mp3").write_bytes(start if start.startswith(b"so") else start + content[:9000])
+    with pytest.raises(AudioError):
+        read(tmp_path / "a.mp3", RATE_HZ)
+    assert capfd.readouterr().err == ""
+
+
+def test_numbers_that_have_no_average_are_one_line_and_no_warning(tmp_path, recwarn):
+    soundfile.write(tmp_path / "a.wav", np.array([[np.inf, -np.inf]], np.float32), RATE_HZ, "FLOAT")
+    encode(tmp_path / "a.mka", np.array([[np.inf] * 99, [-np.inf] * 99], np.float32), RATE_HZ, "pcm_f32le", "stereo")
+    for name in ("a.wav", "a.mka"):
+        with pytest.raises(AudioError, match="NaN or infinite samples after 0.00 s"):
+            read(tmp_path / name, RATE_HZ)
+    assert not recwarn
+
+
+def test_the_second_half_of_a_flac_is_no_recording(tmp_path):
+    soundfile.write(tmp_path / "a.flac", babble(8.0), RATE_HZ)
+    content = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
+    with pytest.raises(AudioError, match="no sound found in it"):
+        read(tmp_path / "a.flac", RATE_HZ)
 
 
 def test_noise_inside_an_mp3_is_damage(tmp_path):

@@ -287,7 +287,9 @@ def test_lines_of_a_list_that_name_nothing(here):
 
 def test_a_text_is_no_list(here):
     (here / "talk.txt").write_text("so it goes\non and on\n")
-    assert refused("talk.txt") == "talk.txt:1: no such file as 'so it goes'"
+    assert refused("talk.txt") == (
+        "talk.txt:1: no such file as 'so it goes'; nor does another line of this list name a recording"
+    )
     (here / "blank.txt").write_text("\n \n")
     assert refused("blank.txt") == "blank.txt: the list is empty"
 

@@ -117,6 +117,13 @@ def test_ids_tell_which_stretches_clash(here):
     )
 
 
+def test_one_file_by_two_ways_is_a_clash(here):
+    touch("c/a.wav", "c/a.mp3", "c/a.ogg")
+    Path("linked").symlink_to("c")
+    result = plan(inputs_of("c/a.wav", str(here / "c" / "a.mp3"), "linked/a.ogg"), {"txt": ".txt"})
+    assert [message.split(":")[0] for message in complaints(result)] == ["c/a.txt", f"{here}/c/a.txt", "linked/a.txt"]
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_names_that_differ_in_case_clash_where_the_file_system_says_so(here, monkeypatch, folded):
     touch("x/A.wav", "y/a.wav")

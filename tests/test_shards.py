@@ -48,7 +48,7 @@ def test_shards_of_torchrun(environment, shard):
 
 @pytest.mark.parametrize(("rank", "count"), [("4", "4"), ("-1", "4"), ("x", "4"), ("0", "")])
 def test_no_shards_of_torchrun(rank, count):
-    with pytest.raises(AsrError, match=f"^RANK={rank} and WORLD_SIZE={count} name no share of the work$"):
+    with pytest.raises(AsrError, match=f"^RANK={rank} and WORLD_SIZE={count} name no shard of the work$"):
         shard_of_environment({"RANK": rank, "WORLD_SIZE": count})
 
 
