@@ -9,7 +9,7 @@ import statistics
 import time
 import wave
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,7 +72,7 @@ class Recording:
         self._open = ExitStack()
         with self._named_errors():
             file = self._open.enter_context(path.open("xb", buffering=0))
-        self._writer = self._open.enter_context(wave.open(file, "wb"))
+        self._writer = self._open.enter_context(wave.Wave_write(file))
         self._writer.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
 
     def __enter__(self) -> "Recording":
@@ -167,7 +167,8 @@ def settled_until(words: Sequence[Word], told_s: float, until_s: float, pause_s:
         return told_s
     half_s = (told_s + until_s) / 2
     late = [gap for gap in gaps if half_s <= gap[0] <= gap[1]]
-    return statistics.mean(max(late, key=lambda gap: gap[1] - gap[0])) if late else max(told_s, until_s)
+    widest = max(late, key=lambda gap: gap[1] - gap[0], default=(until_s, until_s))
+    return max(told_s, statistics.mean(widest))
 
 
 @dataclass
@@ -265,19 +266,17 @@ def display(tell: Callable[[str], None] | None = None) -> Iterator[Show]:
     from rich.text import Text
 
     live = Live(console=console(), transient=True, auto_refresh=False, redirect_stdout=False)
+    visible = console().is_terminal
 
     def show(told: Sequence[Word], others: Sequence[Word]) -> None:
         if told and tell:
             tell(text_of(told))
-        if console().is_terminal:
-            if told:
-                say(text_of(told))
+        if told and visible:
+            say(text_of(told))
+        if visible:
             live.update(Text(text_of(others), style="dim"), refresh=True)
 
-    if not console().is_terminal:
-        yield show
-        return
-    with live:
+    with live if visible else nullcontext():
         yield show
 
 
