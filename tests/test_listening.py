@@ -304,7 +304,7 @@ def test_what_the_command_refuses(model, arguments, status, message, capfd, monk
 
 
 def test_a_terminal_shows_what_is_said_as_it_comes(monkeypatch):
-    screen = Console(file=io.StringIO(), force_terminal=True, width=60)
+    screen = Console(file=io.StringIO(), force_terminal=True, width=200)
     monkeypatch.setattr(listening, "console", lambda: screen)
     monkeypatch.setattr(listening, "say", screen.print)
     samples, times = said([0.5, 1.6, 0.1], [0.4, 0.5, 0.6], end_s=0.2)
