@@ -244,8 +244,8 @@ def transcribe(
         raise typer.Exit(1)
 
 
-@app.command("listen")
-def listen_(
+@app.command()
+def listen(
     model: ModelFolder = None,
     device_name: Annotated[
         str | None, typer.Option("--input", metavar="NAME|NUMBER", help="A microphone (default: the system's choice).")

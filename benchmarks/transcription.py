@@ -42,8 +42,8 @@ START_S = 5.0
 
 STAGES = """
 import sys, time
-marks, clock = [("interpreter", float(sys.argv[1]))], time.time
-def mark(name): marks.append((name, clock()))
+marks = [("interpreter", float(sys.argv[1]), 0.0)]
+def mark(name): marks.append((name, time.time(), time.process_time()))
 mark("command line")
 import cli
 mark("numpy"); import numpy
@@ -68,7 +68,8 @@ mark("features and model"); matrix = recognizer.matrix(waveform).numpy()
 mark("decoding"); reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
 mark("end")
 import json
-print(json.dumps({name: after - at for (name, at), (_, after) in zip(marks, marks[1:])}))
+steps = {name: (end - at, end_cpu - cpu) for (name, at, cpu), (_, end, end_cpu) in zip(marks, marks[1:])}
+print(json.dumps(steps))
 """
 """A start in the steps that `asr transcribe` takes; each name stands before what it is the time of."""
 
@@ -210,10 +211,12 @@ def start(options: argparse.Namespace, utterances: Sequence[Utterance]) -> None:
             command = ["cli.py", "transcribe", path, "--model", options.model.absolute(), "--device", options.device]
             whole = [fresh([*command, *(["--greedy"] if greedy else [])]) for _ in range(options.turns)]
             steps = [stages(path, options, greedy) for _ in range(options.turns)]
-            print(f"start{named(greedy)}: {median(whole):.2f} s for 'asr transcribe' on {START_S:g} s of speech; of it")
+            print(
+                f"start{named(greedy)}: {median(whole):.2f} s for 'asr transcribe' on {START_S:g} s of speech; steps:"
+            )
             for name in steps[0]:
-                print(f"    {name:20}{median(each[name] for each in steps):6.2f} s")
-            print(f"    {'together':20}{median(sum(each.values()) for each in steps):6.2f} s", flush=True)
+                wall_s, cpu_s = (median(each[name][place] for each in steps) for place in (0, 1))
+                print(f"    {name:20}{wall_s:6.2f} s, {cpu_s:.2f} s of it on a core", flush=True)
 
 
 def five_seconds(utterances: Sequence[Utterance]) -> Any:
@@ -231,7 +234,8 @@ def fresh(arguments: Sequence[object]) -> float:
     return time.perf_counter() - began_s
 
 
-def stages(path: Path, options: argparse.Namespace, greedy: bool) -> dict[str, float]:
+def stages(path: Path, options: argparse.Namespace, greedy: bool) -> dict[str, list[float]]:
+    """Of each step, the seconds in all and those on a core."""
     arguments = [path, options.model.absolute(), options.device, "greedy" if greedy else "tuned"]
     return child([sys.executable, "-c", STAGES, str(time.time()), *arguments], {})
 
