@@ -1,7 +1,9 @@
 """The command line: thin commands over the package; what is heavy is imported inside them, so --help stays quick."""
 
+import math
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -274,6 +276,48 @@ def transcribe(
                 _print(transcript, batch.label(transcript), word_times, print_confidence, nbest)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def listen(
+    model: ModelFolder = None,
+    device_name: Annotated[
+        str | None, typer.Option("--input", metavar="NAME|NUMBER", help="A microphone (default: the system's choice).")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option("--from", metavar="AUDIO", help="Play a recording in the microphone's place.")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="With --from: as fast as it can be heard.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.wav", help="Keep the sound.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself (default: at Ctrl-C).")] = None,
+    lm: LanguageModel = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="No beam search, even where one was tuned.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Print what is said into a microphone, while it is said; Ctrl-C ends it.
+
+    A terminal shows the words as they come, and dim those that may still change. Elsewhere each stretch of speech is a
+    line, and an empty line follows the last. At the end comes what a pass over the whole recording hears.
+    """
+    from asr.listening import session
+    from asr.microphone import Microphone, Playback
+
+    if fast and not recording:
+        raise typer.BadParameter("--fast is for a recording: name one with --from")
+    if greedy and lm:
+        raise typer.BadParameter("--greedy is without a beam search, and without its options")
+    if out and out.suffix.lower() != ".wav":
+        raise typer.BadParameter(f"--out {out}: only WAV is written; name a file such as {out.with_suffix('.wav')}")
+    source = Playback(recording, real_time=not fast) if recording else Microphone(device_name)
+
+    from asr.distributed import stop_requests
+    from asr.recognizer import find_model, load
+    from asr.tuned import Search
+
+    recognizer = load(model or find_model(), device, greedy, Search(lm) if lm else None)
+    tell = None if sys.stdout.isatty() else partial(print, flush=True)
+    with stop_requests() as stopping:
+        print(session(recognizer, source, out, stopping, seconds or math.inf, tell).text)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def read_blocks(
     if not offset_s >= 0 or not (duration_s is None or duration_s > 0):
         raise AudioError(f"{path}: {_stretch(offset_s, duration_s)} was asked for")
     with _opened(path, offset_s) as recording:
-        pieces = _resampled(_checked(path, recording, offset_s, duration_s), recording.sample_rate_hz, sample_rate_hz)
+        pieces = resampled(_checked(path, recording, offset_s, duration_s), recording.sample_rate_hz, sample_rate_hz)
         block = None
         for block in _regrouped(pieces, round(block_s * sample_rate_hz)):
             yield block
@@ -299,7 +299,7 @@ def _stretch(offset_s: float, duration_s: float | None) -> str:
     return f"{'all' if duration_s is None else f'{duration_s:g} s'} from {offset_s:g} s on"
 
 
-def _resampled(pieces: Iterable[Waveform], from_hz: int, to_hz: int) -> Iterator[Waveform]:
+def resampled(pieces: Iterable[Waveform], from_hz: int, to_hz: int) -> Iterator[Waveform]:
     if from_hz == to_hz:
         yield from pieces
         return

@@ -36,6 +36,7 @@ COMMANDS = (
     "plot",
     "tune",
     "transcribe",
+    "listen",
     "align",
     "lm",
 )
@@ -86,6 +87,7 @@ MORE = ("--device", "--init-from", "--noise")
         (["score", "--help"], (*STAGE, "RESULTS.md")),
         (["plot", "--help"], ("EXP", "--out", "WER on dev")),
         (["transcribe", "--help"], ("INPUT", "--model", "--device", "any format")),
+        (["listen", "--help"], ("--model", "--input", "--from", "--out", "--seconds", "Ctrl-C ends it")),
         (["align", "--help"], ("AUDIO", "TEXT|FILE", "--model", "--device", "start and end in seconds")),
     ],
 )
