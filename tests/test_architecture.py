@@ -17,8 +17,8 @@ LAYERS = [
     ["asr.recognizer", "asr.lm.task"],
     ["asr.training", "asr.tuned"],
     ["asr.learner", "asr.state", "asr.preparation", "asr.report", "asr.records", "asr.reading", "asr.tuning"],
-    ["asr.task", "asr.decoder", "asr.lm.neural"],
-    ["asr.preflight", "asr.lm.checkpoint", "asr.lm.arpa", "asr.lm.kneser_ney"],
+    ["asr.task", "asr.decoder", "asr.export", "asr.lm.neural"],
+    ["asr.preflight", "asr.onnx", "asr.lm.checkpoint", "asr.lm.arpa", "asr.lm.kneser_ney"],
     [
         "asr.dataset",
         "asr.checkpoint",
