@@ -59,8 +59,9 @@ class OnnxModel:
         cuda = device == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers()
         if device == "cuda" and not cuda:
             say("warning: this ONNX Runtime has no CUDA and computes on the CPU; onnxruntime-gpu has it")
-        path = folder / (INT8_FILE if ((folder / INT8_FILE).exists() and not cuda if int8 is None else int8) else FILE)
-        command = f"asr export {folder} --onnx" + " --int8" * (path.name == INT8_FILE)
+        small = (folder / INT8_FILE).is_file() and not cuda if int8 is None else int8
+        path = folder / (INT8_FILE if small else FILE)
+        command = f"asr export {folder} --onnx{' --int8' if small else ''}"
         if not path.is_file():
             raise ModelError(f"{path}: not there; run '{command}' first")
         model = cls(open_session(path, threads, cuda), config)
@@ -95,7 +96,7 @@ def open_session(path: Path, threads: int | None = None, cuda: bool = False) -> 
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # fatal; what else goes wrong is raised
     options.intra_op_num_threads = threads or torch.get_num_threads()
-    # threads that spin for work take the cores from each other and from other programs: benchmarks/engines.py
+    # threads that spin while they wait take cores from other programs, and are slower where such are at work
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # beyond this level lies a layout of images that costs more to enter and leave than it saves in two convolutions
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -136,8 +137,9 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
 def to_int8(graph: bytes) -> bytes:
     """A graph with the weights of its LSTMs and linear layers in 8 bits, each row or column with a scale of its own.
 
-    The numbers are unsigned, as those of the frames are when they meet them: on CPUs without VNNI, the sums of signed
-    and unsigned ones overflow. The convolutions, a small part of the work, stay as they were.
+    The numbers are unsigned: on CPUs without VNNI, products with signed ones overflow. The convolutions, a small part
+    of the work, stay as they were. What goes into a layer gets 8 bits as it comes, with one scale for the whole batch:
+    an utterance's log-probabilities depend a little on the others of its batch.
 
     Source: ONNX Runtime, "Quantize ONNX models": dynamic quantization; "When and why do I need to try U8U8?".
     """

@@ -37,6 +37,7 @@ COMMANDS = (
     "tune",
     "transcribe",
     "align",
+    "export",
     "lm",
 )
 
@@ -86,6 +87,7 @@ MORE = ("--device", "--init-from", "--noise")
         (["score", "--help"], (*STAGE, "RESULTS.md")),
         (["plot", "--help"], ("EXP", "--out", "WER on dev")),
         (["transcribe", "--help"], ("AUDIO", "--model", "--device", "any format")),
+        (["export", "--help"], ("MODEL", "--onnx", "--int8", "--manifest", "--utterances", "PyTorch")),
         (["align", "--help"], ("AUDIO", "TEXT|FILE", "--model", "--device", "start and end in seconds")),
     ],
 )
