@@ -72,7 +72,8 @@ def export(folder: Path, int8: bool, manifest: Path | None = None, utterances: i
         AsrError: The extra `onnx` is not installed, the folder is not a model's or cannot be written, the manifest or
             a recording cannot be used, or log-probabilities are too far off. Then the folder is as it was.
     """
-    require("onnx"), require("onnxruntime")
+    require("onnx")
+    require("onnxruntime")
     checkpoint = load_model(folder)
     chosen = read_manifest(manifest)[:utterances] if manifest else []
     if manifest and not chosen:
