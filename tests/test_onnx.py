@@ -1,4 +1,5 @@
 import sys
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -128,11 +129,14 @@ def test_the_small_graph_is_small_and_says_nearly_the_same(tmp_path):
     assert count_errors(by_torch, by_int8).cer < 0.3  # a model of random weights is sure of nothing
 
 
-def test_only_convolutions_are_left_with_whole_weights(exported):
-    graph = onnx.load(exported / INT8_FILE).graph
-    kinds = {node.op_type for node in graph.node}
-    assert {"DynamicQuantizeLSTM", "Conv"} <= kinds
-    assert not {"LSTM", "MatMul"} & kinds
+def test_the_lstms_have_8_bits_and_nothing_else(exported):
+    plain, small = (
+        Counter(node.op_type for node in onnx.load(exported / name).graph.node) for name in (FILE, INT8_FILE)
+    )
+    assert plain["LSTM"] == small["DynamicQuantizeLSTM"] == 2
+    assert small["LSTM"] == 0
+    assert plain["Conv"] == small["Conv"] == 2
+    assert plain["MatMul"] == small["MatMul"] == 2
 
 
 def test_a_graph_tells_where_it_is_from(exported):
