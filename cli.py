@@ -321,6 +321,29 @@ def listen(
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder; gets the files.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="In ONNX's form: model.onnx.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With weights of 8 bits, too: model.int8.onnx.")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="DEV_MANIFEST", help="Compare WER and CER on these recordings.")
+    ] = None,
+    utterances: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many of the manifest (default: all).")
+    ] = None,
+) -> None:
+    """Write a model in another form into its folder, when that does what PyTorch does, and print how it did."""
+    from asr.export import export
+
+    if not onnx:
+        raise typer.BadParameter("ONNX is the only form there is: add --onnx")
+    if utterances and not manifest:
+        raise typer.BadParameter("--utterances are those of a manifest: add --manifest")
+    for figures in export(model, int8, manifest, utterances):
+        print(figures)
+
+
+@app.command()
 def align(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording of any format, rate and length.")],
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="What is said in it, or a text file that tells.")],

@@ -38,6 +38,7 @@ COMMANDS = (
     "transcribe",
     "listen",
     "align",
+    "export",
     "lm",
 )
 
@@ -88,6 +89,7 @@ MORE = ("--device", "--init-from", "--noise")
         (["plot", "--help"], ("EXP", "--out", "WER on dev")),
         (["transcribe", "--help"], ("INPUT", "--model", "--device", "any format")),
         (["listen", "--help"], ("--model", "--input", "--from", "--out", "--seconds", "Ctrl-C ends it")),
+        (["export", "--help"], ("MODEL", "--onnx", "--int8", "--manifest", "--utterances", "PyTorch")),
         (["align", "--help"], ("AUDIO", "TEXT|FILE", "--model", "--device", "start and end in seconds")),
     ],
 )

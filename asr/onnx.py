@@ -1,0 +1,245 @@
+"""A model as a graph of ONNX, of 32 or of 8 bits, and the engine that runs it: ONNX Runtime.
+
+Shapes: B utterances, T feature frames, F mel bins, T' output frames, D inputs of a layer, H units in each direction,
+V tokens.
+"""
+
+import copy
+import importlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from asr import __version__
+from asr.checkpoint import Checkpoint, read_config
+from asr.config import build
+from asr.errors import AsrError, ModelError
+from asr.files import digest
+from asr.model import ModelConfig
+from asr.progress import say
+
+FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
+"""What the graphs are called in a model folder."""
+
+WEIGHTS = "weights.safetensors"
+INPUTS, OUTPUTS = ("features", "lengths"), ("log_probabilities", "frames")
+OPSET = 17
+
+
+class OnnxModel:
+    """Runs a graph, and is called like the `CTCModel` that it was made from."""
+
+    def __init__(self, session: Any, config: ModelConfig) -> None:
+        self.session = session
+        self.config = config
+
+    @classmethod
+    def load(cls, folder: Path, int8: bool | None = None, threads: int | None = None, device: str = "cpu") -> Self:
+        """The graph in a model folder, ready to run.
+
+        Args:
+            int8: Which of the two; None: the one of 8 bits where it is there, unless on CUDA, which has no such LSTM.
+            threads: For one call; None: as many as PyTorch would take.
+            device: `cuda` asks for it; any other is the CPU.
+
+        Raises:
+            AsrError: The extra `onnx` is not installed.
+            ModelError: There is no such graph, it is damaged, or it was made from other weights; says what to do.
+        """
+        runtime = require("onnxruntime")
+        config = build(ModelConfig, read_config(folder, Checkpoint.kind)["model"], f"{folder / 'config.json'}: model")
+        cuda = device == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers()
+        if device == "cuda" and not cuda:
+            say("warning: this ONNX Runtime has no CUDA and computes on the CPU; onnxruntime-gpu has it")
+        small = (folder / INT8_FILE).is_file() and not cuda if int8 is None else int8
+        path = folder / (INT8_FILE if small else FILE)
+        command = f"asr export {folder} --onnx{' --int8' if small else ''}"
+        if not path.is_file():
+            raise ModelError(f"{path}: not there; run '{command}' first")
+        model = cls(open_session(path, threads, cuda), config)
+        if model.session.get_modelmeta().custom_metadata_map.get("weights") != digest(folder / WEIGHTS):
+            raise ModelError(f"{path}: made from other weights; run '{command}' again")
+        return model
+
+    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """As `CTCModel.forward`, without gradients; tensors come back on the device of the features."""
+        arrays = (features.detach().float().cpu().numpy(), lengths.long().cpu().numpy())
+        outputs = self.session.run(OUTPUTS, dict(zip(INPUTS, arrays, strict=True)))
+        log_probabilities, frames = (torch.from_numpy(output).to(features.device) for output in outputs)
+        return log_probabilities, frames
+
+    def eval(self) -> Self:
+        """Itself: it never learns."""
+        return self
+
+    def to(self, device: torch.device) -> Self:
+        """Itself: where it runs was settled when it was loaded."""
+        return self
+
+
+def open_session(path: Path, threads: int | None = None, cuda: bool = False) -> Any:
+    """A session of ONNX Runtime's with the graph in a file.
+
+    Raises:
+        AsrError: The extra `onnx` is not installed.
+        ModelError: The file is cut off, or no graph.
+    """
+    runtime = require("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # fatal; what else goes wrong is raised
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    # threads that spin while they wait take cores from other programs, and are slower where such are at work
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # beyond this level lies a layout of images that costs more to enter and leave than it saves in two convolutions
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    providers = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
+    try:
+        return runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its errors have no other base in common
+        raise ModelError(f"{path}: cut off or not ONNX ({str(error).splitlines()[0]})") from error
+
+
+def to_onnx(checkpoint: Checkpoint) -> bytes:
+    """The model as a graph: `features` (B, T, F), `lengths` (B,) to `log_probabilities` (B, T', V), `frames` (B,).
+
+    Raises:
+        AsrError: The extra `onnx` is not installed.
+    """
+    require("onnx")
+    model = copy.deepcopy(checkpoint.model).cpu().eval()
+    model.layers = nn.ModuleList(_Layer(layer.lstm) for layer in model.layers)  # type: ignore[arg-type]
+    example = torch.zeros(2, 9, checkpoint.features.config.mel_bins), torch.tensor([9, 5])
+    axes = {name: {0: "B"} for name in (*INPUTS, *OUTPUTS)}
+    axes[INPUTS[0]][1], axes[OUTPUTS[0]][1] = "T", "T'"
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / FILE
+        torch.onnx.export(
+            model,
+            example,
+            path,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # only the older exporter asks a function for its node
+        )
+        return path.read_bytes()
+
+
+def to_int8(graph: bytes) -> bytes:
+    """A graph with the weights of its LSTMs in 8 bits, each row with a scale of its own; the rest stays as it was.
+
+    The LSTMs are nearly all of the weights and most of the work. What the convolutions put out has outliers: 8 bits for
+    the projection behind them made the log-probabilities four times as wrong as all the LSTMs together, to save less
+    than a tenth of the time. The weights are unsigned: on CPUs without VNNI, products with signed ones overflow. What
+    goes into a layer gets 8 bits as it comes, with one scale for the whole batch: an utterance's log-probabilities
+    depend a little on the others of its batch.
+
+    Source: ONNX Runtime, "Quantize ONNX models": dynamic quantization; "When and why do I need to try U8U8?".
+    """
+    onnx = require("onnx")
+    quantization = require("onnxruntime.quantization")
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / INT8_FILE
+        quantization.quantize_dynamic(
+            onnx.load_from_string(graph),
+            path,
+            op_types_to_quantize=["LSTM"],
+            per_channel=True,
+            weight_type=quantization.QuantType.QUInt8,
+        )
+        return path.read_bytes()
+
+
+def marked(graph: bytes, folder: Path, int8: bool) -> bytes:
+    """A graph that tells which weights, those in a model folder, it was made from, how, and by which version."""
+    onnx = require("onnx")
+    model = onnx.load_from_string(graph)
+    marks: Mapping[str, str] = {
+        "asr_version": __version__,
+        "weights": digest(folder / WEIGHTS),
+        "int8": str(int8).lower(),
+    }
+    onnx.helper.set_model_props(model, marks)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def require(name: str) -> ModuleType:
+    """A module of the extra `onnx`.
+
+    Raises:
+        AsrError: It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise AsrError(f"{name} is not installed: pip install 'asr[onnx]'") from error
+
+
+class _Layer(nn.Module):
+    """A bidirectional LSTM that is exported as one node of ONNX, which takes the lengths as they are."""
+
+    def __init__(self, lstm: nn.LSTM) -> None:
+        super().__init__()
+        inputs, recurrent, *biases = (
+            torch.stack([_gates(getattr(lstm, f"{name}_l0{side}").detach()) for side in ("", "_reverse")])
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        self.register_buffer("inputs", inputs)  # (2, 4H, D)
+        self.register_buffer("recurrent", recurrent)  # (2, 4H, H)
+        self.register_buffer("biases", torch.cat(biases, dim=1))  # (2, 8H)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """As `BidirectionalLSTM.forward`, but only for the exporter: the numbers mean nothing."""
+        outputs: Tensor = _Node.apply(inputs, lengths, self.inputs, self.recurrent, self.biases)  # type: ignore
+        return outputs
+
+
+class _Node(torch.autograd.Function):
+    """The operator LSTM of ONNX.
+
+    Source: https://onnx.ai/onnx/operators/onnx__LSTM.html
+    """
+
+    @staticmethod
+    def forward(context: Any, inputs: Tensor, lengths: Tensor, *weights: Tensor) -> Tensor:
+        """Zeros of the right shape, (B, T, 2H): the exporter looks no further."""
+        return inputs.new_zeros(*inputs.shape[:2], 2 * weights[1].shape[2])
+
+    @staticmethod
+    def symbolic(graph: Any, inputs: Any, lengths: Any, *weights: Any) -> Any:
+        frames = graph.op("Transpose", inputs, perm_i=[1, 0, 2])  # (T, B, D)
+        lengths = graph.op("Cast", lengths, to_i=torch.onnx.TensorProtoDataType.INT32)
+        hidden = weights[1].type().sizes()[2]
+        unset = {"hidden_size_i": hidden, "direction_s": "bidirectional"}
+        outputs = graph.op("LSTM", frames, *weights, lengths, outputs=1, **unset)  # (T, 2, B, H)
+        shape = graph.op("Constant", value_t=torch.tensor([0, 0, -1]))  # 0: as it is, -1: the rest
+        return graph.op("Reshape", graph.op("Transpose", outputs, perm_i=[2, 0, 1, 3]), shape)
+
+
+def _gates(weights: Tensor) -> Tensor:
+    """From PyTorch's order of the gates to that of ONNX: input, output, forget, cell."""
+    entrance, forget, cell, exit = weights.chunk(4)
+    return torch.cat([entrance, exit, forget, cell])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to themselves what exporters warn about: that they are old, that graphs could be preprocessed."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
