@@ -4,6 +4,7 @@ import math
 import shlex
 import sys
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -62,6 +63,7 @@ Texts = Annotated[
 ]
 LanguageModelFolder = Annotated[Path, typer.Argument(metavar="LM", help="The model folder of an LSTM.")]
 Kind = Literal["ngram", "lstm"]
+Engine = Literal["torch", "onnx"]
 LanguageModelUnits = Literal["words", "characters"]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
@@ -237,6 +239,7 @@ def transcribe(
         bool, typer.Option("--print-confidence", help="Colour the words by how sure the model is of them.")
     ] = False,
     device: Device = "auto",
+    engine: Annotated[Engine, typer.Option(help="onnx runs what 'asr export' has written.")] = "torch",
     jobs: Annotated[int | None, typer.Option(min=1, help="Processor cores to use (default: all).")] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="3/16", help="Only this share of the inputs, even by duration.")
@@ -267,7 +270,7 @@ def transcribe(
     if batch.jobs:
         from asr.recognizer import find_model, load
 
-        recognizer = load(find_model(model), device, greedy, search if search != Search() else None, jobs)
+        recognizer = load(find_model(model), device, greedy, search if search != Search() else None, engine, jobs)
         for transcript in transcribe(recognizer, batch):
             if transcript.error:
                 _complain(transcript.error)
@@ -280,7 +283,7 @@ def transcribe(
 
 @app.command()
 def listen(
-    model: ModelFolder = None,
+    model: Model = None,
     device_name: Annotated[
         str | None, typer.Option("--input", metavar="NAME|NUMBER", help="A microphone (default: the system's choice).")
     ] = None,
@@ -314,7 +317,7 @@ def listen(
     from asr.recognizer import find_model, load
     from asr.tuned import Search
 
-    recognizer = load(model or find_model(), device, greedy, Search(lm) if lm else None)
+    recognizer = load(find_model(model), device, greedy, Search(lm) if lm else None)
     tell = None if sys.stdout.isatty() else partial(print, flush=True)
     with stop_requests() as stopping:
         print(session(recognizer, source, out, stopping, seconds or math.inf, tell).text)
@@ -489,6 +492,8 @@ def lm_generate(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake is one line on stderr and exit status 1, a bug keeps its traceback."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may hold any bytes
     given[:] = sys.argv[1:] if arguments is None else arguments
     try:
         app(given.copy())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from asr.device import choose, return_freed_memory, thread_pool
 from asr.errors import AsrError, AudioError, ModelError
 from asr.features import length_mask
 from asr.files import read_json
+from asr.model import CTCModel
+from asr.onnx import OnnxModel
 from asr.progress import bar
 from asr.reading import Reader, Reading, joined
 from asr.stretches import Stretch, Stretches
@@ -86,7 +88,7 @@ class Recognizer:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, reader: Reader | None = None) -> None:
         self.checkpoint = checkpoint
-        self.model = checkpoint.model
+        self.model: CTCModel | OnnxModel = checkpoint.model
         self.device = device
         self.name = ""
         """The folder that the model comes from."""
@@ -213,17 +215,23 @@ class Recognizer:
         matrices = zip(log_probabilities.cpu(), (frames.cpu() * loud.cpu()).tolist(), strict=True)
         return [matrix[:count].numpy() for matrix, count in matrices]
 
-    def transcribe(self, audio: str | Path | Waveform | Tensor, sample_rate_hz: int | None = None) -> Transcript:
+    def transcribe(
+        self,
+        audio: str | Path | Waveform | Tensor,
+        sample_rate_hz: int | None = None,
+        advance: Advance = lambda _: None,
+    ) -> Transcript:
         """The transcript of one recording, however long.
 
         Args:
             audio: A file, or a waveform of shape (samples,) in -1..1.
             sample_rate_hz: The rate of a waveform, which cannot do without; a file knows its own.
+            advance: Called with the seconds of each piece that has been heard; what it raises ends the work.
 
         Raises:
             AudioError: The file cannot be read; or a waveform without a rate, of another shape, or with NaN.
         """
-        (transcript,) = self.transcribe_many([self.recording(audio, sample_rate_hz)])
+        (transcript,) = self.transcribe_many([self.recording(audio, sample_rate_hz)], advance)
         if transcript.error:
             raise transcript.error
         return transcript
@@ -235,7 +243,7 @@ class Recognizer:
 
         Args:
             recordings: Files, or what `recording` gave.
-            advance: Called with the seconds of each piece that has been heard.
+            advance: As in `transcribe`.
         """
         sources: list[str] = []
 
@@ -349,13 +357,19 @@ class _Job:
 
 
 def load(
-    folder: Path, device: str = "auto", greedy: bool = False, search: Search | None = None, cores: int | None = None
+    folder: Path,
+    device: str = "auto",
+    greedy: bool = False,
+    search: Search | None = None,
+    engine: Literal["torch", "onnx"] = "torch",
+    cores: int | None = None,
 ) -> Recognizer:
     """The recognizer in a model folder, on the device called `auto`, `cpu`, `cuda` or `mps`.
 
     Args:
         greedy: Without a beam search, even where one was tuned for the model.
         search: A beam search in place of the tuned one, or in addition to its settings.
+        engine: What computes the log-probabilities: PyTorch, or ONNX Runtime with what `asr.export` has written.
         cores: Of the processor, how many to use at most; None: all.
 
     Raises:
@@ -365,6 +379,8 @@ def load(
         torch.set_num_threads(cores)
     recognizer = Recognizer(load_model(folder), choose(device))
     recognizer.name = str(folder)
+    if engine == "onnx":
+        recognizer.model = OnnxModel.load(folder, threads=cores, device=recognizer.device.type)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
     if greedy:
         recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)

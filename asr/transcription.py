@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asr.errors import AsrError
 from asr.formats import format_named, render
-from asr.inputs import find
+from asr.inputs import STDIN, Input, find
 from asr.outputs import Job, plan, write
 from asr.progress import bar, console
 from asr.recognizer import Recognizer
@@ -91,7 +91,14 @@ def transcribe(recognizer: Recognizer, batch: Batch) -> Iterator[Transcript]:
             for each in (job.input for job in batch.jobs)
         )
         for job, transcript in zip(batch.jobs, recognizer.transcribe_many(recordings, advance), strict=True):
-            yield transcript if transcript.error else _written(job, transcript)
+            yield _named(job.input, transcript) if transcript.error else _written(job, transcript)
+
+
+def _named(each: Input, transcript: Transcript) -> Transcript:
+    """What came on stdin lies in a file whose name says nothing to the user."""
+    if each.source == STDIN and transcript.error:
+        return replace(transcript, error=type(transcript.error)(str(transcript.error).replace(str(each.path), STDIN)))
+    return transcript
 
 
 def _written(job: Job, transcript: Transcript) -> Transcript:
