@@ -64,6 +64,31 @@ def mutated(rng: np.random.Generator, data: bytes) -> bytes:
     return ways[str(rng.choice(list(ways)))]
 
 
+@pytest.fixture(scope="session")
+def babbler(tmp_path_factory) -> Path:
+    """A model folder with random weights: what it hears is nonsense, but the same nonsense by every way."""
+    import torch
+
+    from asr.checkpoint import create, save_model
+    from asr.config import to_table
+    from asr.features import FeatureConfig
+    from asr.model import ModelConfig
+    from asr.text import Vocabulary
+
+    features, model = FeatureConfig(16000, 20), ModelConfig(channels=2, layers=2, hidden=16, subsampling=2)
+    torch.manual_seed(2)
+    table = {"features": to_table(features), "model": to_table(model)}
+    checkpoint = create(features, model, Vocabulary.of_characters(" abcdefgh"), table)
+    with torch.no_grad():
+        for weight in checkpoint.model.layers.parameters():  # so that it says something
+            weight *= 3
+        checkpoint.model.head.weight *= 20
+        checkpoint.model.head.bias[0] -= 5
+    folder = tmp_path_factory.mktemp("babbler") / "model"
+    save_model(checkpoint, folder, "# card\n")
+    return folder
+
+
 def status_of(*arguments: str | Path) -> int:
     """The exit status of an `asr` command."""
     with pytest.raises(SystemExit) as stopped:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from conftest import mutated, write_tone
+from conftest import mutated, status_of, write_tone
 
 from asr.audio import duration_s, read
 from asr.errors import AudioError
@@ -121,3 +121,24 @@ def test_damage_is_the_same_every_time_and_of_every_kind(tmp_path):
         (tmp_path / "b.wav").write_bytes(each)
         with pytest.raises(AudioError):
             read(tmp_path / "b.wav", RATE_HZ)
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+def test_a_batch_of_all_gives_each_a_text_or_a_line(recordings, babbler, tmp_path, capfd):
+    good, damaged = recordings
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    folder = damaged[0].parent
+    for suffix in FORMATS:  # a name each: 00.wav and 00.flac would be written to one file
+        (tmp_path / suffix).mkdir()
+        for path in folder.glob(f"*.{suffix}"):
+            (tmp_path / suffix / path.name).symlink_to(path)
+    status = within_limit(status_of, "transcribe", tmp_path, "--model", babbler, "--format", "json")
+    out, err = capfd.readouterr()
+    assert (status, out) == (1, "")
+    named = {Path(line.removeprefix("asr: ").split(": ")[0]).name for line in err.splitlines()}
+    assert (len(err.splitlines()), named) == (100, {path.name for path in damaged})
+    assert {path.stem + path.parent.name for path in tmp_path.rglob("*.json")} == {
+        path.stem + path.suffix[1:] for path in good
+    }
+    assert len(os.listdir("/proc/self/fd")) <= len(before) + 4  # noqa: PTH208 - of worker threads, none of recordings

@@ -10,21 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from conftest import status_of, tone
 from rich.console import Console
 
 from asr import listening
 from asr.alignment import Word
 from asr.audio import read, read_blocks
-from asr.checkpoint import create, save_model
-from asr.config import to_table
 from asr.errors import AudioError
-from asr.features import FeatureConfig
 from asr.listening import Pace, Recording, listen, session, settled_until
 from asr.microphone import Playback
-from asr.model import ModelConfig
-from asr.text import Vocabulary
 from asr.transcript import Transcript
 
 RATE_HZ = 1000
@@ -236,21 +230,6 @@ def test_no_sound_at_all():
         session(FakeRecognizer([]), Blocks(np.zeros(0, np.float32)))
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A model folder with random weights: what it says is nonsense, but it says something."""
-    features, config = FeatureConfig(16000, 20), ModelConfig(channels=2, layers=1, hidden=16)
-    torch.manual_seed(2)
-    table = {"features": to_table(features), "model": to_table(config)}
-    checkpoint = create(features, config, Vocabulary.of_characters(" abcdefgh"), table)
-    with torch.no_grad():
-        checkpoint.model.head.weight *= 20
-        checkpoint.model.head.bias[0] -= 5
-    folder = tmp_path_factory.mktemp("models") / "model"
-    save_model(checkpoint, folder, "# card\n")
-    return folder
-
-
 @pytest.fixture
 def sweep(tmp_path):
     time_s = np.arange(4 * 16000) / 16000
@@ -258,9 +237,9 @@ def sweep(tmp_path):
     return tmp_path / "sweep.wav"
 
 
-def test_the_command_ends_with_what_transcribe_says(model, sweep, tmp_path, capfd):
+def test_the_command_ends_with_what_transcribe_says(babbler, sweep, tmp_path, capfd):
     out = tmp_path / "kept.wav"
-    assert status_of("listen", "--from", sweep, "--fast", "--model", model, "--out", out) == 0
+    assert status_of("listen", "--from", sweep, "--fast", "--model", babbler, "--out", out) == 0
     output, errors = capfd.readouterr()
     *stretches, empty, final = output.splitlines()
     assert "heard 4.0 s in 4 steps" in errors
@@ -268,12 +247,12 @@ def test_the_command_ends_with_what_transcribe_says(model, sweep, tmp_path, capf
     assert all(stretches)
     assert len(final) > 3
     np.testing.assert_array_equal(read(out, 16000), read(sweep, 16000))
-    assert status_of("transcribe", sweep, "--model", model) == 0
+    assert status_of("transcribe", sweep, "--model", babbler) == 0
     assert capfd.readouterr().out.splitlines() == [final]
 
 
 @pytest.mark.parametrize(("times", "status"), [(1, 0), (2, 130)])
-def test_ctrl_c(model, sweep, monkeypatch, capfd, times, status):
+def test_ctrl_c(babbler, sweep, monkeypatch, capfd, times, status):
     def blocks(self, sample_rate_hz):
         yield from read_blocks(sweep, sample_rate_hz, 0.5)
         for _ in range(times):
@@ -282,7 +261,7 @@ def test_ctrl_c(model, sweep, monkeypatch, capfd, times, status):
             yield np.zeros(1600, np.float32)
 
     monkeypatch.setattr(Playback, "blocks", blocks)
-    assert status_of("listen", "--from", sweep, "--model", model) == status
+    assert status_of("listen", "--from", sweep, "--model", babbler) == status
     output, errors = capfd.readouterr()
     assert ("heard 4.1 s" in errors) == (status == 0)
     assert ("" in output.splitlines()) == (status == 0)  # the line before the final text
@@ -297,9 +276,9 @@ def test_ctrl_c(model, sweep, monkeypatch, capfd, times, status):
         (["--greedy", "--lm", "lm.arpa"], 2, "--greedy is without a beam search"),
     ],
 )
-def test_what_the_command_refuses(model, arguments, status, message, capfd, monkeypatch):
+def test_what_the_command_refuses(babbler, arguments, status, message, capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    assert status_of("listen", "--model", model, *arguments) == status
+    assert status_of("listen", "--model", babbler, *arguments) == status
     assert message in capfd.readouterr().err
 
 

@@ -5,8 +5,7 @@ import torch
 from conftest import odd_sounds, tone, write_tone
 
 import asr
-from asr.checkpoint import Checkpoint, create, save_model
-from asr.config import to_table
+from asr.checkpoint import Checkpoint
 from asr.dataset import SpeechDataset, load, plan
 from asr.errors import AsrError, AudioError, ModelError
 from asr.features import FeatureConfig, LogMel
@@ -17,25 +16,8 @@ from asr.text import Vocabulary
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A model with random weights: what it says is nonsense, but the same nonsense by every way."""
-    features, model = FeatureConfig(16000, 20), ModelConfig(channels=2, layers=2, hidden=16, subsampling=2)
-    torch.manual_seed(2)
-    table = {"features": to_table(features), "model": to_table(model)}
-    checkpoint = create(features, model, Vocabulary.of_characters(" abcdefgh"), table)
-    with torch.no_grad():
-        for weight in checkpoint.model.layers.parameters():  # so that it says something
-            weight *= 3
-        checkpoint.model.head.weight *= 20
-        checkpoint.model.head.bias[0] -= 5
-    folder = tmp_path_factory.mktemp("models") / "model"
-    save_model(checkpoint, folder, "# card\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def recognizer(folder):
-    return asr.load(folder, device="cpu")
+def recognizer(babbler):
+    return asr.load(babbler, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +92,15 @@ def test_one_bad_file_does_not_stop_the_others(recognizer, tmp_path):
     assert "bad.wav" in str(second.error)
 
 
-def test_devices(folder):
+def test_devices(babbler):
     with pytest.raises(AsrError, match="device 'tpu' is not known; choose auto, cpu, cuda, mps"):
-        asr.load(folder, device="tpu")
+        asr.load(babbler, device="tpu")
     if not torch.cuda.is_available():
         with pytest.raises(AsrError, match="device 'cuda' is not there; this machine has cpu"):
-            asr.load(folder, device="cuda")
+            asr.load(babbler, device="cuda")
 
 
-def test_which_model_is_used(folder, tmp_path, monkeypatch):
+def test_which_model_is_used(babbler, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASR_MODEL", raising=False)
     with pytest.raises(ModelError, match="no model below exp/"):
@@ -130,8 +112,8 @@ def test_which_model_is_used(folder, tmp_path, monkeypatch):
             assert str(find_model()) == name
     with pytest.raises(ModelError, match="several models below exp/; choose with --model: exp/one/model, exp/two"):
         find_model()
-    monkeypatch.setenv("ASR_MODEL", str(folder))
-    assert find_model() == folder
+    monkeypatch.setenv("ASR_MODEL", str(babbler))
+    assert find_model() == babbler
 
 
 def whole(recognizer, samples):
@@ -174,8 +156,8 @@ def test_each_frame_of_a_window_is_where_it_is_in_the_whole(forgetful, samples):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_cuda_says_what_the_cpu_says(folder, recognizer, sweep):
+def test_cuda_says_what_the_cpu_says(babbler, recognizer, sweep):
     waveforms, lengths = torch.from_numpy(sweep)[None].repeat(2, 1), torch.tensor([32000, 20000])
     on_cpu, _ = recognizer.log_probabilities(waveforms, lengths)
-    on_cuda, _ = asr.load(folder, device="cuda").log_probabilities(waveforms, lengths)
+    on_cuda, _ = asr.load(babbler, device="cuda").log_probabilities(waveforms, lengths)
     torch.testing.assert_close(on_cuda.cpu(), on_cpu, atol=1e-3, rtol=0)
