@@ -4,9 +4,12 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from asr.alignment import Word, align, fit_score, words
 from asr.audio import read
 from asr.errors import DataError
+from asr.features import SILENCE
 from asr.recognizer import Recognizer
 from asr.spoken import lost_letters, spoken
 from asr.text import Vocabulary
@@ -41,9 +44,9 @@ def align_recording(recognizer: Recognizer, audio: Path, text: str) -> Alignment
     vocabulary = recognizer.checkpoint.vocabulary
     try:
         tokens = vocabulary.encode(alignable(text, vocabulary))
-        matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
-        if not len(matrix):
+        if np.abs(waveform).max() <= SILENCE:
             raise DataError("silence: there is nothing to align the text with")
+        matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
         spans = align(matrix, tokens)
     except DataError as error:
         raise DataError(f"{audio}: {error}") from error

@@ -4,83 +4,35 @@ Shapes: B utterances, N samples, T frames, V tokens.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain, takewhile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from threading import Event
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
+from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
 from asr.decoding import greedy
-from asr.device import choose, return_freed_memory, thread_pool
-from asr.errors import AsrError, AudioError, ModelError
-from asr.features import length_mask
+from asr.device import choose
+from asr.errors import AudioError, ModelError
+from asr.features import SILENCE, length_mask
 from asr.files import read_json
-from asr.model import CTCModel
+from asr.hearing import CONTEXT_S, WINDOW_S, Advance, Hearing, Matrix, Network, Recording
 from asr.onnx import OnnxModel
 from asr.progress import bar
-from asr.reading import Reader, Reading, joined
-from asr.stretches import Stretch, Stretches
+from asr.reading import Reader, Reading
 from asr.transcript import Transcript
 from asr.tuned import Search, greedy_reader, read_tuned, reader_for
-from asr.windows import SILENCE, Sound, Window, ahead, batched, measure, windows
-
-Matrix = NDArray[Any]
-
-WINDOW_S = 30.0
-"""Of a recording, so much counts in each window that the model hears ..."""
-
-CONTEXT_S = 3.0
-"""... and so much it hears besides on either side: about as much as its LSTMs remember."""
-
-BATCH_S = {"cpu": 120.0, "cuda": 4800.0, "mps": 600.0}
-"""What goes through the model at once."""
 
 BLOCK_S = 30.0
 """Of a recording, so much is in memory as samples at once."""
-
-KEPT_BYTES = 7e8
-"""A process that holds more, PyTorch's own 5e8 included, gives back what is free after each batch."""
-
-READERS = 8
-"""Threads that read recordings, at most."""
-
-Advance = Callable[[float], object]
-"""Told of so many more seconds that have been heard."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording that can be read, from its beginning, as often as need be."""
-
-    source: str
-    """What to call it."""
-    blocks: Callable[[], Iterator[Waveform]]
-    """Its samples at the model's rate, block by block."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Of the log-probabilities of one recording among several, those of a window; or why there are none."""
-
-    number: int
-    """Of the recording: 0, 1, ..."""
-    sound: Sound | AsrError
-    index: int
-    """Of the window in its recording."""
-    matrix: Matrix
-    """(T, V)."""
-    last: bool
 
 
 class Recognizer:
@@ -88,11 +40,10 @@ class Recognizer:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, reader: Reader | None = None) -> None:
         self.checkpoint = checkpoint
-        self.model: CTCModel | OnnxModel = checkpoint.model
+        self.model: Network = checkpoint.model
         self.device = device
         self.name = ""
         """The folder that the model comes from."""
-        self.window_s, self.context_s = WINDOW_S, CONTEXT_S
         self.reader = reader or Reader(checkpoint.vocabulary, self.frame_s)
         checkpoint.features.to(device)
         checkpoint.model.to(device)
@@ -115,82 +66,37 @@ class Recognizer:
         log_probabilities, frames = self.model(*features)
         return log_probabilities, frames
 
-    def matrix(self, audio: str | Path | Waveform | Tensor, sample_rate_hz: int | None = None) -> Matrix:
+    def matrix(
+        self,
+        audio: str | Path | Waveform | Tensor,
+        sample_rate_hz: int | None = None,
+        window_s: float = WINDOW_S,
+        context_s: float = CONTEXT_S,
+    ) -> Matrix:
         """One recording, however long, to (T, V) log-probabilities.
 
         Args:
             audio: As `transcribe`.
             sample_rate_hz: As `transcribe`.
+            window_s: A longer recording goes through the model in parts, each of which its LSTMs begin anew.
+            context_s: What they hear besides on either side of a part.
 
         Raises:
             AudioError: As `transcribe`.
         """
         parts = {}
         with bar("listening", None) as advance:
-            for piece in chain.from_iterable(self.hear([self.recording(audio, sample_rate_hz)], advance)):
-                if isinstance(piece.sound, AsrError):
-                    raise piece.sound
+            recordings = [self.recording(audio, sample_rate_hz)]
+            for piece in chain.from_iterable(self.hearing.hear(recordings, advance, window_s, context_s)):
+                if piece.error:
+                    raise piece.error
                 parts[piece.index] = piece.matrix
         return np.concatenate([parts[index] for index in sorted(parts)])
 
-    @torch.inference_mode()
-    def hear(self, recordings: Iterable[Recording], advance: Advance = lambda _: None) -> Iterator[list[Piece]]:
-        """The log-probabilities of recordings of any number and length, batch by batch, in constant memory.
-
-        Windows of several recordings go through the model together: a recording's pieces may come out of order, and
-        mixed with those of its neighbours. A silent recording has one piece, of no frames.
-        """
-        model, features = self.model.eval(), self.checkpoint.features
-        subsampling = model.config.subsampling
-        chunk, context = (max(1, round(length_s / self.frame_s)) for length_s in (self.window_s, self.context_s))
-        nothing = np.zeros((0, len(self.checkpoint.vocabulary)), np.float32)
-        pieces: list[Piece] = []
-
-        def cut() -> Iterator[tuple[int, Sound, Window]]:
-            for number, sound in enumerate(self._sounds(recordings)):
-                trouble: AsrError | None = sound if isinstance(sound, AsrError) else None
-                if isinstance(sound, Sound) and not sound.silent:
-                    try:
-                        for window in windows(sound, features, subsampling, chunk, context):
-                            yield number, sound, window
-                        continue
-                    except AsrError as error:
-                        trouble = error
-                pieces.append(Piece(number, trouble or sound, 0, nothing, True))
-
-        most = round(BATCH_S[self.device.type] / self.frame_s) * subsampling
-        for batch in batched(cut(), lambda item: len(item[2].features), most):
-            frames = [window.features for _, _, window in batch]
-            lengths = torch.tensor([len(each) for each in frames], device=self.device)
-            log_probabilities = model(pad_sequence(frames, batch_first=True), lengths)[0].cpu().numpy()
-            for row, (number, sound, window) in enumerate(batch):
-                matrix = log_probabilities[row, window.counting]
-                pieces.append(Piece(number, sound, window.index, matrix, window.last))
-                advance(len(matrix) * self.frame_s)
-            yield pieces
-            pieces = []
-            return_freed_memory(KEPT_BYTES)
-        yield pieces
-
-    def _sounds(self, recordings: Iterable[Recording]) -> Iterator[Sound | AsrError]:
-        """Each recording read once, several at a time, in their order; or why it cannot be."""
-
-        stopping = Event()  # or else a thread would read an hours-long recording to its end after Ctrl-C
-
-        def read_once(recording: Recording) -> Sound | AsrError:
-            def blocks() -> Iterator[Waveform]:
-                return takewhile(lambda _: not stopping.is_set(), recording.blocks())
-
-            try:
-                return measure(blocks, self.checkpoint.features)
-            except AsrError as error:
-                return error
-
-        threads = min(READERS, torch.get_num_threads())
-        try:
-            yield from ahead(read_once, recordings, thread_pool("readers", threads, 1), 2 * threads)
-        finally:
-            stopping.set()
+    @property
+    def hearing(self) -> Hearing:
+        features, tokens = self.checkpoint.features, len(self.checkpoint.vocabulary)
+        return Hearing(self.model, features, self.frame_s, tokens, self.device)
 
     def decode(self, batches: Iterable[Batch]) -> Iterator[tuple[str, str]]:
         """The id and the greedy transcript of every utterance of the batches."""
@@ -253,28 +159,24 @@ class Recognizer:
                 sources.append(recording.source)
                 yield recording
 
-        jobs: dict[int, _Job] = {}
-        number = 0
+        jobs: dict[int, Assembly] = {}
+        nbest, number = self.reader.nbest, 0
         with ThreadPoolExecutor(1, "reading") as thread:  # so that reading one batch goes on while the next is heard
-            for pieces in self.hear(named(), advance):
+            for pieces in self.hearing.hear(named(), advance):
                 parts = []
                 for piece in pieces:
-                    job = jobs.setdefault(piece.number, _Job(self, sources[piece.number], piece.sound))
+                    vocabulary, source = self.checkpoint.vocabulary, sources[piece.number]
+                    job = jobs.setdefault(piece.number, Assembly(source, vocabulary, self.frame_s))
                     parts += [(job, stretch) for stretch in job.add(piece)]
-                self._read_in(thread, parts)
+                matrices = [stretch.matrix for _, stretch in parts]
+                readings = thread.submit(self.reader.read, matrices, [job.until_s(stretch) for job, stretch in parts])
+                for place, (job, stretch) in enumerate(parts):
+                    job.await_reading(stretch, readings, place)
                 while number in jobs and jobs[number].complete:
-                    yield jobs.pop(number).transcript()
+                    yield jobs.pop(number).transcript(nbest, self.name)
                     number += 1
             for number in sorted(jobs):
-                yield jobs[number].transcript()
-
-    def _read_in(self, thread: ThreadPoolExecutor, parts: "Sequence[tuple[_Job, Stretch]]") -> None:
-        if parts:
-            matrices = [stretch.matrix for _, stretch in parts]
-            durations_s = [job.duration_s - stretch.start * self.frame_s for job, stretch in parts]
-            future = thread.submit(self.reader.read, matrices, durations_s)
-            for place, (job, stretch) in enumerate(parts):
-                job.readings.append((stretch.start, future, place))
+                yield jobs[number].transcript(nbest, self.name)
 
     def recording(
         self,
@@ -313,47 +215,6 @@ class Recognizer:
         if not np.isfinite(waveform).all():
             raise AudioError("the waveform holds NaN or infinite samples")
         return resample(waveform, sample_rate_hz, self.sample_rate_hz)
-
-
-class _Job:
-    """A recording on its way: pieces that wait for those before them, and the stretches that are being read."""
-
-    def __init__(self, recognizer: Recognizer, source: str, sound: Sound | AsrError) -> None:
-        tokens = recognizer.checkpoint.vocabulary.tokens
-        self.recognizer, self.source, self.sound = recognizer, source, sound
-        self.waiting: dict[int, Piece] = {}
-        self.index, self.ended = 0, False
-        self.stretches = Stretches(recognizer.frame_s, tokens.index(" ") if " " in tokens else None)
-        self.readings: list[tuple[int, Future[list[Reading]], int]] = []
-
-    @property
-    def duration_s(self) -> float:
-        return 0.0 if isinstance(self.sound, AsrError) else self.sound.duration_s
-
-    @property
-    def complete(self) -> bool:
-        return self.ended and all(future.done() for _, future, _ in self.readings)
-
-    def add(self, piece: Piece) -> Iterator[Stretch]:
-        """The stretches that can be read now that the piece is there."""
-        self.waiting[piece.index] = piece
-        if isinstance(piece.sound, AsrError):
-            self.sound, self.ended = piece.sound, True
-            return
-        while piece_next := self.waiting.pop(self.index, None):
-            self.index, self.ended = self.index + 1, piece_next.last
-            yield from self.stretches.add(piece_next.matrix, piece_next.last)
-
-    def transcript(self) -> Transcript:
-        if isinstance(self.sound, AsrError):
-            return Transcript(self.source, "", 0.0, self.sound)
-        parts = [(start, future.result()[place]) for start, future, place in self.readings]
-        reading = parts[0][1]
-        if len(parts) > 1:
-            recognizer = self.recognizer
-            reading = joined(parts, recognizer.frame_s, self.duration_s, recognizer.reader.nbest)
-        words, alternatives, model = reading.words, reading.alternatives, self.recognizer.name
-        return Transcript(self.source, reading.text, self.duration_s, None, words, alternatives, model)
 
 
 def load(

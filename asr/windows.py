@@ -1,46 +1,29 @@
 """Recordings of any length for a model that hears forwards and backwards: overlapping windows, in constant memory.
 
-A recording is read twice: once to measure what its normalisation has to know of the whole, once for the windows. Of one
-that is not long, what the first reading found is kept. Shapes: T frames, F mel bins.
+Shapes: T frames, F mel bins.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TypeVar
+from queue import Full, Queue
+from threading import Event
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from asr.audio import Waveform
-from asr.features import LogMel, Statistics, frame_count
+from asr.features import LogMel
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-KEPT_S = 900.0
-"""Of a longer recording, nothing is kept from the first reading."""
-
-SILENCE = 2**-13
-"""No sample of a silent recording is louder: the noise of 16-bit rounding, dithered, stays below."""
-
 POOL = 8
 """So many batches' worth of windows are looked over for those of like length."""
 
-
-@dataclass
-class Sound:
-    """A recording that was read once, ready to be cut into windows."""
-
-    statistics: Statistics
-    energies: Callable[[], Iterator[Tensor]]
-    """Its mel energies from the beginning, piece by piece; may be called again."""
-    duration_s: float
-
-    @property
-    def silent(self) -> bool:
-        return self.statistics.peak <= SILENCE
+END = object()
 
 
 @dataclass(frozen=True)
@@ -48,70 +31,58 @@ class Window:
     """A stretch of a recording's features with context on either side."""
 
     features: Tensor
-    """(T, F), normalised over the whole recording."""
+    """(T, F)."""
     index: int
     """0, 1, ... in its recording."""
     counting: slice
     """The output frames that count; the others are context."""
     last: bool
+    loud: bool
+    """There is any sound in it."""
+    read_s: float
+    """So much of the recording was read by then; with the last window, all."""
 
 
 @torch.inference_mode()
-def measure(blocks: Callable[[], Iterator[Waveform]], features: LogMel) -> Sound:
-    """Reads a recording once.
-
-    Args:
-        blocks: Opens it: its samples at the rate of `features`, block by block; called again for a long one.
-
-    Raises:
-        AudioError: As `blocks` does, wherever in the recording the trouble is.
-    """
-    statistics, device = Statistics(), features.mean.device
-    most = frame_count(round(KEPT_S * features.config.sample_rate_hz), features.config)
-
-    def samples() -> Iterator[Tensor]:
-        for block in blocks():
-            samples = torch.from_numpy(block)
-            statistics.add_samples(samples)
-            yield samples.to(device)
-
-    kept: list[Tensor] = []
-    for piece in features.energies(samples()):
-        statistics.add_energies(piece)
-        kept = [*kept, piece] if statistics.frames <= most else []
-
-    def again() -> Iterator[Tensor]:
-        return iter(kept) if kept else features.energies(torch.from_numpy(block).to(device) for block in blocks())
-
-    return Sound(statistics, again, statistics.samples / features.config.sample_rate_hz)
-
-
-@torch.inference_mode()
-def windows(sound: Sound, features: LogMel, subsampling: int, chunk: int, context: int) -> Iterator[Window]:
+def windows(
+    blocks: Iterable[Waveform], features: LogMel, subsampling: int, chunk: int, context: int
+) -> Iterator[Window]:
     """The windows of a recording, in order; what counts of them are all its output frames, each once.
 
     Args:
+        blocks: The samples, at the rate of `features`.
         subsampling: Feature frames for an output frame.
         chunk: Output frames that count in a window, but for the last.
         context: Output frames on either side that the model hears besides, as far as there are any.
-
-    Raises:
-        AudioError: A long recording can no longer be read.
     """
-    frames = -(-sound.statistics.frames // subsampling)
-    starts = range(0, max(1, frames - context), chunk)
-    pieces = sound.energies()
-    held, offset = next(pieces), 0
-    for start in starts:
-        last = start == starts[-1]
-        begin, end = max(0, start - context), frames if last else start + chunk + context
-        while offset + len(held) < min(end * subsampling, sound.statistics.frames):
-            held = torch.cat([held, next(pieces)])
-        held, offset = held[begin * subsampling - offset :], begin * subsampling
-        energies = held[: (end - begin) * subsampling]
-        count = end - start if last else chunk
-        counting = slice(start - begin, start - begin + count)
-        yield Window(features.of_recording(energies, sound.statistics), start // chunk, counting, last)
+    held: list[Tensor] = []
+    begin = index = samples = 0  # the output frame that `held` begins with, the window to come, and samples read
+    read = loud_until = 0  # feature frames: read so far, and as far as there was any sound
+
+    def counted() -> Iterator[Tensor]:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield torch.from_numpy(block)
+
+    def window(last: bool) -> Window:
+        start = index * chunk - begin
+        frames = torch.cat(held)[: None if last else (start + chunk + context) * subsampling]
+        stop = -(-len(frames) // subsampling) if last else start + chunk
+        loud, read_s = loud_until > begin * subsampling, samples / features.config.sample_rate_hz
+        return Window(frames, index, slice(start, stop), last, loud, read_s)
+
+    for frames, loud in features.of_recording(counted()):
+        held.append(frames)
+        read += len(frames)
+        loud_until = read if loud else loud_until
+        while read > ((index + 1) * chunk + context) * subsampling:
+            yield window(last=False)
+            index += 1
+            passed = max(0, index * chunk - context) - begin
+            held = [torch.cat(held)[passed * subsampling :]]
+            begin += passed
+    yield window(last=True)
 
 
 def batched(items: Iterable[Item], size: Callable[[Item], int], most: int) -> Iterator[list[Item]]:
@@ -142,17 +113,56 @@ def _by_size(items: list[Item], size: Callable[[Item], int], most: int) -> list[
 
 
 def ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], executor: Executor, depth: int
-) -> Iterator[Result]:
-    """The function of every item, in their order, up to `depth` of them computed before they are asked for."""
-    futures: deque[Future[Result]] = deque()
+    function: Callable[[Item], Iterator[Result]], items: Iterable[Item], executor: Executor, depth: int, room: int
+) -> Iterator[Iterator[Result]]:
+    """What the function yields for each item, in their order, computed in threads before it is asked for.
+
+    Each of the iterators must be taken to its end before the next; what the function raises, they raise.
+
+    Args:
+        depth: So many items are begun ahead, as far as the executor has threads.
+        room: For each item, so many results may wait.
+    """
+    stopping = Event()  # or else a thread would go on with an hours-long recording when nobody listens any more
+    queues: deque[Queue[Any]] = deque()
+
+    def work(item: Item, queue: "Queue[Any]") -> None:
+        try:
+            for result in function(item):
+                if not _put(queue, (result, None), stopping):
+                    return
+            _put(queue, (END, None), stopping)
+        except BaseException as error:
+            _put(queue, (END, error), stopping)
+
     try:
         for item in items:
-            futures.append(executor.submit(function, item))
-            if len(futures) > depth:
-                yield futures.popleft().result()
-        while futures:
-            yield futures.popleft().result()
+            queues.append(Queue(room))
+            executor.submit(work, item, queues[-1])
+            if len(queues) > depth:
+                yield _taken(queues.popleft())
+        while queues:
+            yield _taken(queues.popleft())
     finally:
-        for future in futures:
-            future.cancel()
+        stopping.set()
+
+
+def _put(queue: "Queue[Any]", value: Any, stopping: Event) -> bool:
+    """Waits for room; False when it is no longer wanted."""
+    while not stopping.is_set():
+        try:
+            queue.put(value, timeout=0.1)
+            return True
+        except Full:
+            pass
+    return False
+
+
+def _taken(queue: "Queue[Any]") -> Iterator[Any]:
+    while True:
+        result, error = queue.get()
+        if error:
+            raise error
+        if result is END:
+            return
+        yield result

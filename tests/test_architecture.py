@@ -15,7 +15,7 @@ LAYERS = [
     ["asr.recipe", "asr.tuner"],
     ["asr.speech", "asr.aligner", "asr.evaluation", "asr.transcription", "asr.lm.training"],
     ["asr.recognizer", "asr.lm.task"],
-    ["asr.training", "asr.tuned", "asr.server.launch"],
+    ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch"],
     [
         "asr.learner",
         "asr.state",
@@ -37,6 +37,7 @@ LAYERS = [
         "asr.lm.kneser_ney",
     ],
     [
+        "asr.hearing",
         "asr.dataset",
         "asr.checkpoint",
         "asr.corpus",

@@ -2,7 +2,7 @@ import pytest
 import torch
 from conftest import tone
 
-from asr.features import FeatureConfig, LogMel, Statistics, frame_count, length_mask
+from asr.features import LEAST_VARIANCE, LOG_FLOOR, FeatureConfig, LogMel, frame_count, length_mask
 
 
 @pytest.mark.parametrize("normalisation", ["utterance", "level"])
@@ -28,16 +28,44 @@ def test_a_recording_in_pieces_has_the_features_of_the_whole(config, normalisati
     waveform = torch.randn(16000) * torch.linspace(0.01, 0.1, 16000)
     for samples in (1, 399, 15999, 16000):
         expected, _ = features(waveform[None, :samples], torch.tensor([samples]))
-        for frames, block in ((7, 1000), (10, 333), (50, 16000), (1000, 1)):
-            monkeypatch.setattr("asr.features.PIECE_FRAMES", frames)
-            blocks, statistics = waveform[:samples].split(block), Statistics()
-            for samples_in_block in blocks:
-                statistics.add_samples(samples_in_block)
-            energies = torch.cat(list(features.energies(blocks)))
-            for piece in energies.split(60):
-                statistics.add_energies(piece)
-            found = features.of_recording(energies, statistics)
-            torch.testing.assert_close(found, expected[0], atol=1e-4, rtol=0)
+        for step, block in ((7, 1000), (10, 333), (50, 16000), (1000, 1)):
+            monkeypatch.setattr("asr.features.STEP_FRAMES", step)
+            found = [frames for frames, _ in features.of_recording(waveform[:samples].split(block))]
+            assert max(map(len, found)) <= step
+            torch.testing.assert_close(torch.cat(found), expected[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("normalisation", ["utterance", "level"])
+def test_a_long_recording_is_normalised_by_what_is_around(normalisation, monkeypatch):
+    monkeypatch.setattr("asr.features.NORMALISED_S", 1.0)
+    monkeypatch.setattr("asr.features.STEP_FRAMES", 10)
+    features = LogMel(FeatureConfig(16000, 20, normalisation=normalisation))
+    torch.manual_seed(0)
+    waveform = torch.randn(48000) * torch.linspace(0.001, 0.2, 48000)
+    steps = [frames for frames, _ in features.of_recording(waveform.split(5000))]
+    assert [len(frames) for frames in steps] == [10] * 30 + [1]
+    energies = features.mel(waveform).T
+    for number, frames in enumerate(steps):
+        begin = min(max(0, number - 5 + 1), 31 - 10)  # ten steps, in which this one is the fifth where it can be
+        around = slice(begin * 1600, (begin + 10) * 1600)
+        near = energies[begin * 10 : (begin + 10) * 10]
+        if normalisation == "level":
+            power = waveform[around].square().mean()
+            expected = (energies * (0.01 / power) + LOG_FLOOR).log()
+        else:
+            logs = (near + LOG_FLOOR).log()
+            deviation = (logs.var(0, unbiased=False) + LEAST_VARIANCE).sqrt()
+            expected = ((energies + LOG_FLOOR).log() - logs.mean(0)) / deviation
+        torch.testing.assert_close(frames, expected[number * 10 : number * 10 + len(frames)], atol=1e-3, rtol=0)
+
+
+def test_steps_without_sound_are_told(monkeypatch):
+    monkeypatch.setattr("asr.features.STEP_FRAMES", 10)
+    waveform = torch.zeros(16000)
+    waveform[:3200] = 2 / 32768  # the noise of rounding
+    waveform[8000] = 0.01
+    steps = LogMel(FeatureConfig(16000, 20)).of_recording([waveform])
+    assert [loud for _, loud in steps] == [False] * 5 + [True] + [False] * 5
 
 
 def test_a_tone_lies_in_its_mel_bin():

@@ -1,11 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event, active_count
+from time import sleep
 
 import numpy as np
 import pytest
 import torch
 
+from asr.errors import AudioError
 from asr.features import FeatureConfig, LogMel
-from asr.windows import ahead, batched, measure, windows
+from asr.windows import ahead, batched, windows
 
 
 @pytest.fixture(scope="module", params=["utterance", "level"])
@@ -19,31 +22,19 @@ def noise():
     return (rng.standard_normal(80000) * np.linspace(0.01, 0.2, 80000)).astype(np.float32)
 
 
-class Opened:
-    """A recording in blocks that counts how often it was opened."""
-
-    def __init__(self, waveform, block):
-        self.waveform, self.block, self.times = waveform, block, 0
-
-    def __call__(self):
-        self.times += 1
-        return (self.waveform[start : start + self.block] for start in range(0, len(self.waveform), self.block))
+def blocks_of(waveform, samples):
+    return [waveform[start : start + samples] for start in range(0, len(waveform), samples)]
 
 
-@pytest.mark.parametrize(("kept_s", "times"), [(900.0, 1), (1.0, 2)])
 @pytest.mark.parametrize("block", [80000, 7000])
-def test_windows_are_stretches_of_the_features_of_the_whole(features, noise, block, kept_s, times, monkeypatch):
-    monkeypatch.setattr("asr.windows.KEPT_S", kept_s)
-    monkeypatch.setattr("asr.features.PIECE_FRAMES", 40)
+@pytest.mark.parametrize("step", [100, 7])
+def test_windows_are_stretches_of_the_features_of_the_whole(features, noise, block, step, monkeypatch):
+    monkeypatch.setattr("asr.features.STEP_FRAMES", step)
     expected = features(torch.from_numpy(noise)[None], torch.tensor([len(noise)]))[0][0]
-    opened = Opened(noise, block)
-    sound = measure(opened, features)
-    assert sound.duration_s == 5.0
-    assert not sound.silent
-    found = list(windows(sound, features, subsampling=4, chunk=30, context=7))
-    assert opened.times == times
+    found = list(windows(blocks_of(noise, block), features, subsampling=4, chunk=30, context=7))
     assert [window.index for window in found] == [0, 1, 2, 3]
     assert [window.last for window in found] == [False, False, False, True]
+    assert found[-1].read_s == 5.0
     frame = 0
     for window in found:
         begin = 4 * (frame - window.counting.start)
@@ -54,13 +45,16 @@ def test_windows_are_stretches_of_the_features_of_the_whole(features, noise, blo
 
 
 def test_what_is_not_long_is_one_window(features, noise):
-    (window,) = windows(measure(Opened(noise, 9000), features), features, 2, chunk=241, context=10)
+    (window,) = windows(blocks_of(noise, 9000), features, 2, chunk=241, context=10)
     assert (len(window.features), window.counting, window.last) == (501, slice(0, 251), True)
 
 
-@pytest.mark.parametrize(("peak", "silent"), [(0.0, True), (2 / 32768, True), (0.001, False)])
-def test_the_noise_of_rounding_is_silence(features, peak, silent):
-    assert measure(Opened(np.full(1000, peak, np.float32), 1000), features).silent == silent
+def test_windows_in_which_there_is_nothing_to_hear(features, monkeypatch):
+    monkeypatch.setattr("asr.features.STEP_FRAMES", 10)
+    waveform = np.zeros(16000 * 4, np.float32)
+    waveform[20900] = 0.1
+    found = windows([waveform], features, subsampling=1, chunk=50, context=0)
+    assert [window.index for window in found if window.loud] == [2]
 
 
 @pytest.mark.parametrize("sizes", [[5] * 40, [1, 9, 3, 7, 5, 2, 8] * 9, [30], []])
@@ -87,15 +81,55 @@ def test_batches_are_of_like_size_and_the_first_does_not_wait():
     assert max(map(len, batched([1] * 100, lambda size: size, 20))) == 20
 
 
-def test_ahead_keeps_the_order_and_looks_no_further_than_its_depth():
+@pytest.fixture
+def executor():
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def test_ahead_keeps_the_order_and_looks_no_further_than_it_may(executor):
     begun = []
 
-    def twice(number):
+    def three(number):
         begun.append(number)
-        return 2 * number
+        yield from (number, number, number)
 
-    with ThreadPoolExecutor(3) as executor:
-        results = ahead(twice, iter(range(100)), executor, depth=4)
-        assert next(results) == 0
-        assert max(begun) <= 4
-        assert [*results] == [2 * number for number in range(1, 100)]
+    found = ahead(three, iter(range(50)), executor, depth=4, room=1)
+    assert list(next(found)) == [0, 0, 0]
+    sleep(0.05)
+    assert max(begun) <= 5
+    assert [list(each) for each in found] == [[number] * 3 for number in range(1, 50)]
+
+
+def test_ahead_passes_on_what_goes_wrong_and_goes_on(executor):
+    def work(number):
+        yield number
+        if number == 1:
+            raise AudioError("one")
+
+    found, troubles = [], []
+    for each in ahead(work, [0, 1, 2], executor, depth=1, room=5):
+        try:
+            found += each
+        except AudioError as error:
+            troubles.append(str(error))
+    assert (found, troubles) == ([0, 1, 2], ["one"])
+
+
+def test_threads_stop_when_nobody_listens_any_more():
+    ended = Event()
+
+    def endless(_):
+        try:
+            while True:
+                yield 0
+        finally:
+            ended.set()
+
+    before = active_count()
+    with ThreadPoolExecutor(1) as executor:
+        found = ahead(endless, [0], executor, depth=0, room=2)
+        assert next(next(found)) == 0
+        found.close()
+    assert ended.wait(5)
+    assert active_count() == before
