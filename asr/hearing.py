@@ -29,7 +29,7 @@ WINDOW_S = 50.0
 CONTEXT_S = 5.0
 """... and so much it hears besides on either side: about as much as its LSTMs remember (`benchmarks/windows.py`)."""
 
-BATCH_S = {"cpu": 180.0, "mps": 600.0, "cuda": 4800.0}
+BATCH_S = {"cpu": 100.0, "mps": 600.0, "cuda": 4800.0}
 """What goes through the model at once."""
 
 KEPT_BYTES = 7e8

@@ -64,7 +64,7 @@ mark("language model")
 about = (recognizer.checkpoint.vocabulary, recognizer.frame_s)
 reader = greedy_reader(read_tuned(folder), *about) if greedy else reader_for(folder, *about, None)
 mark("audio"); waveform = read(path, recognizer.sample_rate_hz)
-mark("features and model"); matrix = recognizer.matrix(waveform).numpy()
+mark("features and model"); matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
 mark("decoding"); reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
 mark("end")
 import json

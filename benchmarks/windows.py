@@ -112,10 +112,11 @@ def recordings(paths: Sequence[Path]) -> Iterator[Path]:
 
 def differences(recognizer: Recognizer, waveform: Waveform, chunk_s: float) -> Iterator[Difference]:
     """One for each context."""
-    whole = recognizer.matrix(waveform, chunk_s=len(waveform) / recognizer.sample_rate_hz).numpy()
+    rate = recognizer.sample_rate_hz
+    whole = recognizer.matrix(waveform, rate, window_s=len(waveform) / rate)
     text = recognizer.checkpoint.vocabulary.decode(greedy(whole))
     for context_s in CONTEXTS_S:
-        cut = recognizer.matrix(waveform, chunk_s, context_s).numpy()
+        cut = recognizer.matrix(waveform, rate, chunk_s, context_s)
         errors = count_errors(text, recognizer.checkpoint.vocabulary.decode(greedy(cut)))
         yield Difference(
             context_s,
