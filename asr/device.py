@@ -23,16 +23,20 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 def choose(name: str) -> torch.device:
     """The device called `auto`, `cpu`, `cuda` or `mps`; `auto` is CUDA where there is one, else the CPU.
 
+    Of several CUDA devices each process that torchrun has started gets one of its own, as far as they go.
+
     Raises:
         AsrError: No such device here.
     """
     found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device("cuda" if found["cuda"] else "cpu")
+        name = "cuda" if found["cuda"] else "cpu"
     if name not in found:
         raise AsrError(f"device {name!r} is not known; choose auto, {', '.join(found)}")
     if not found[name]:
         raise AsrError(f"device {name!r} is not there; this machine has {', '.join(n for n in found if found[n])}")
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     return torch.device(name)
 
 

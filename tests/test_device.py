@@ -69,6 +69,19 @@ def test_a_device_that_is_not_there(machine, there, name, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(("local_rank", "device_used"), [("0", 0), ("3", 3), ("5", 1)])
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_each_process_of_torchrun_has_a_gpu_of_its_own(machine, name, local_rank, device_used, monkeypatch):
+    machine("cuda")
+    used = []
+    monkeypatch.setenv("LOCAL_RANK", local_rank)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    assert choose(name) == CUDA
+    assert choose("cpu") == CPU
+    assert used == [device_used]
+
+
 def test_the_hardware_in_words(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert describe(torch.device("cpu")).startswith("cpu, 3 threads, ")
