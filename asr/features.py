@@ -124,7 +124,7 @@ class LogMel(nn.Module):
         sums: deque[Tensor] = deque()
         total = torch.zeros(1, dtype=torch.float64)
         for energies, samples in self._steps(blocks):
-            waiting.append((energies, bool((samples.abs() > SILENCE).any())))
+            waiting.append((energies, bool(samples.numel() and max(map(abs, samples.aminmax())) > SILENCE)))
             sums.append(self._sums(energies, samples))
             total = total + sums[-1]
             if len(sums) > reach:

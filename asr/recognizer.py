@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr.assembly import Assembly
+from asr.assembly import Assembly, read_packed
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
@@ -169,7 +169,8 @@ class Recognizer:
                     job = jobs.setdefault(piece.number, Assembly(source, vocabulary, self.frame_s))
                     parts += [(job, stretch) for stretch in job.add(piece)]
                 matrices = [stretch.matrix for _, stretch in parts]
-                readings = thread.submit(self.reader.read, matrices, [job.until_s(stretch) for job, stretch in parts])
+                durations_s = [job.until_s(stretch) for job, stretch in parts]
+                readings = thread.submit(read_packed, self.reader, matrices, durations_s)
                 for place, (job, stretch) in enumerate(parts):
                     job.await_reading(stretch, readings, place)
                 while number in jobs and jobs[number].complete:

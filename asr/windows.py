@@ -5,11 +5,10 @@ Shapes: T frames, F mel bins.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from queue import Full, Queue
-from threading import Event
-from typing import Any, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,8 +21,6 @@ Result = TypeVar("Result")
 
 POOL = 8
 """So many batches' worth of windows are looked over for those of like length."""
-
-END = object()
 
 
 @dataclass(frozen=True)
@@ -117,52 +114,27 @@ def ahead(
 ) -> Iterator[Iterator[Result]]:
     """What the function yields for each item, in their order, computed in threads before it is asked for.
 
-    Each of the iterators must be taken to its end before the next; what the function raises, they raise.
+    What the function raises, they raise.
 
     Args:
-        depth: So many items are begun ahead, as far as the executor has threads.
-        room: For each item, so many results may wait.
+        depth: So many items are begun ahead.
+        room: For each, so many results are computed at a time, while the ones before are made use of.
     """
-    stopping = Event()  # or else a thread would go on with an hours-long recording when nobody listens any more
-    queues: deque[Queue[Any]] = deque()
-
-    def work(item: Item, queue: "Queue[Any]") -> None:
-        try:
-            for result in function(item):
-                if not _put(queue, (result, None), stopping):
-                    return
-            _put(queue, (END, None), stopping)
-        except BaseException as error:
-            _put(queue, (END, error), stopping)
-
-    try:
-        for item in items:
-            queues.append(Queue(room))
-            executor.submit(work, item, queues[-1])
-            if len(queues) > depth:
-                yield _taken(queues.popleft())
-        while queues:
-            yield _taken(queues.popleft())
-    finally:
-        stopping.set()
+    begun: deque[Iterator[Result]] = deque()
+    for item in items:
+        begun.append(_ahead(function(item), executor, room))
+        if len(begun) > depth:
+            yield begun.popleft()
+    yield from begun
 
 
-def _put(queue: "Queue[Any]", value: Any, stopping: Event) -> bool:
-    """Waits for room; False when it is no longer wanted."""
-    while not stopping.is_set():
-        try:
-            queue.put(value, timeout=0.1)
-            return True
-        except Full:
-            pass
-    return False
+def _ahead(results: Iterator[Result], executor: Executor, room: int) -> Iterator[Result]:
+    def more() -> list[Result]:
+        return list(islice(results, room))
 
+    def taken(future: Future[list[Result]]) -> Iterator[Result]:
+        while found := future.result():
+            future = executor.submit(more)
+            yield from found
 
-def _taken(queue: "Queue[Any]") -> Iterator[Any]:
-    while True:
-        result, error = queue.get()
-        if error:
-            raise error
-        if result is END:
-            return
-        yield result
+    return taken(executor.submit(more))
