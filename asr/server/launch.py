@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import active_children
 
 import uvicorn
 
@@ -15,7 +16,10 @@ from asr.server.guard import is_loopback
 from asr.server.uploads import Limits
 
 GRACE_S = 10
-"""How long Ctrl-C waits for what is at work."""
+"""How long Ctrl-C waits for what is at work ..."""
+
+PIECE_S = 10
+"""... and then for the end of the piece of sound that it is at."""
 
 
 @contextmanager
@@ -38,7 +42,7 @@ def serve(recognizer: Transcriber, opened: socket.socket, host: str, limits: Lim
     """Serves at an open socket until Ctrl-C, which waits a little for what is at work; a second one does not.
 
     Raises:
-        Interrupted: That was it. Where work goes on that nothing can stop, the process ends here and now.
+        Interrupted: That was it. Where work goes on all the same, the process ends here and now.
     """
     if not is_loopback(host):
         say(f"warning: --host {host} lets other machines in, without a password and in the clear")
@@ -47,10 +51,17 @@ def serve(recognizer: Transcriber, opened: socket.socket, host: str, limits: Lim
         app, http="h11", log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE_S
     )
     say(f"{model} at http://{_authority(host, opened)}; Ctrl-C stops")
+    server, jobs = uvicorn.Server(config), app.state.jobs
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[opened])
-    if app.state.jobs.free < limits.places:  # Python would wait for the end of the worker's thread
+        server.run(sockets=[opened])
+    jobs.close()
+    ended = False
+    with suppress(KeyboardInterrupt):
+        ended = jobs.ended(0 if server.force_exit else PIECE_S)
+    if not ended:  # Python would wait for the end of the worker's thread
         shutil.rmtree(app.state.scratch, ignore_errors=True)
+        for process in active_children():  # of a beam search
+            process.kill()
         say("asr: stopped in the middle of a recording")
         os._exit(130)
     raise Interrupted("stopped")
