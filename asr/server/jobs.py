@@ -29,12 +29,8 @@ class Job(Generic[Result]):
     """Work that waits, is being done or has ended."""
 
     future: "Future[Result]"
-    dropped: threading.Event
-
-    def drop(self) -> None:
-        """Ends it: now where it has not begun, else when it next calls `advance`."""
-        self.dropped.set()
-        self.future.cancel()
+    unwanted: threading.Event
+    """Once set, work that is being done ends when it next calls `advance`."""
 
 
 class Jobs:
@@ -72,13 +68,13 @@ class Jobs:
 
     def begin(self, work: Callable[[Advance], Result], held: ExitStack) -> Job[Result]:
         """Queues work; what the stack holds, it holds until the work has ended or was dropped."""
-        dropped = threading.Event()
+        unwanted = threading.Event()
 
         def advance(_seconds: float) -> None:
-            if dropped.is_set() or self._closed.is_set():
+            if unwanted.is_set() or self._closed.is_set():
                 raise Unwanted
 
-        job = Job(self._worker.submit(work, advance), dropped)
+        job = Job(self._worker.submit(work, advance), unwanted)
         kept = held.pop_all()
         job.future.add_done_callback(lambda _: kept.close())
         return job
@@ -117,4 +113,5 @@ async def outcome(job: Job[Result], request: Request, timeout_s: float) -> Resul
         raise Refusal(503, "the server is stopping", code="stopping", headers=NO_RETRY) from error
     finally:
         gone.cancel()
-        job.drop()
+        job.unwanted.set()
+        work.cancel()  # and with it the job, where it has not begun
