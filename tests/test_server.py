@@ -92,7 +92,7 @@ class Running:
 
 @contextmanager
 def running(recognizer, **limits):
-    with socket.create_server(("127.0.0.1", 0)) as opened:
+    with listening("127.0.0.1", 0) as opened:
         app = create_app(recognizer, Limits(**limits), "numbers")
         server = uvicorn.Server(uvicorn.Config(app, http="h11", log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
@@ -620,6 +620,13 @@ def test_a_port_in_use():
     for host in ("203.0.113.1", "a" * 100):
         with pytest.raises(AsrError, match=rf"--host {host} --port 0: cannot be listened to \(.+\)$"):
             listening(host, 0).__enter__()
+
+
+def test_no_answer_waits_for_the_next_packet():
+    with listening("127.0.0.1", 0) as opened, socket.create_connection(opened.getsockname()):
+        accepted, _ = opened.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_missing_extra(monkeypatch, capsys):
