@@ -5,7 +5,7 @@ Shapes: B utterances, N samples, T frames, V tokens.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr.assembly import Assembly, read_packed
+from asr.assembly import Assembly, Packed, read_packed
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
@@ -161,7 +161,9 @@ class Recognizer:
 
         jobs: dict[int, Assembly] = {}
         nbest, number = self.reader.nbest, 0
-        with ThreadPoolExecutor(1, "reading") as thread:  # so that reading one batch goes on while the next is heard
+        readings: Future[list[Packed]] | None = None
+        thread = ThreadPoolExecutor(1, "reading")  # so that reading one batch goes on while the next is heard
+        try:
             for pieces in self.hearing.hear(named(), advance):
                 parts = []
                 for piece in pieces:
@@ -170,6 +172,8 @@ class Recognizer:
                     parts += [(job, stretch) for stretch in job.add(piece)]
                 matrices = [stretch.matrix for _, stretch in parts]
                 durations_s = [job.until_s(stretch) for job, stretch in parts]
+                if readings:
+                    readings.result()  # a slow search would fall behind ever more, out of reach of `advance`
                 readings = thread.submit(read_packed, self.reader, matrices, durations_s)
                 for place, (job, stretch) in enumerate(parts):
                     job.await_reading(stretch, readings, place)
@@ -178,6 +182,8 @@ class Recognizer:
                     number += 1
             for number in sorted(jobs):
                 yield jobs[number].transcript(nbest, self.name)
+        finally:
+            thread.shutdown(cancel_futures=True)
 
     def recording(
         self,

@@ -1,3 +1,7 @@
+import threading
+import time
+from threading import Event
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,8 +13,10 @@ from asr.checkpoint import Checkpoint
 from asr.dataset import SpeechDataset, load, plan
 from asr.errors import AsrError, AudioError, ModelError
 from asr.features import FeatureConfig, LogMel
+from asr.hearing import Recording
 from asr.manifest import Utterance
 from asr.model import CTCModel, ModelConfig
+from asr.reading import Reader
 from asr.recognizer import Recognizer, find_model
 from asr.text import Vocabulary
 
@@ -90,6 +96,60 @@ def test_one_bad_file_does_not_stop_the_others(recognizer, tmp_path):
     assert first.text == third.text
     assert isinstance(second.error, AudioError)
     assert "bad.wav" in str(second.error)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("loudness", [0.0, 0.1])
+def test_what_advance_raises_ends_the_work(recognizer, loudness):
+    """Of a recording without end; silence does not go through the model."""
+    blocks, closed, told = [], Event(), []
+
+    def endless():
+        rng = np.random.default_rng(6)
+        try:
+            while True:
+                blocks.append(loudness * rng.standard_normal(480000).astype(np.float32))
+                yield blocks[-1]
+        finally:
+            closed.set()
+
+    def advance(seconds):
+        told.append(seconds)
+        if len(told) == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(recognizer.transcribe_many([Recording("endless", endless)], advance))
+    assert told == [50.0] * 3
+    assert closed.wait(20)
+    assert len(blocks) < 40
+    assert "reading_0" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_reading_does_not_fall_behind_hearing(babbler):
+    recognizer, told, told_when_read, heard = asr.load(babbler, device="cpu"), [], [], Event()
+
+    class Slow(Reader):
+        def read(self, matrices, durations_s):
+            assert heard.wait(20)
+            if not told_when_read:
+                time.sleep(0.3)  # in which several more pieces could be heard
+            told_when_read.append(len(told))
+            return super().read(matrices, durations_s)
+
+    def advance(seconds):
+        told.append(seconds)
+        if len(told) == 2:
+            heard.set()
+
+    recognizer.reader = Slow(recognizer.checkpoint.vocabulary, recognizer.frame_s)
+    noise = np.random.default_rng(7).standard_normal(16000 * 500).astype(np.float32)
+    assert recognizer.transcribe(noise, 16000, advance).duration_s == 500.0
+    assert told_when_read[0] == 2
+    assert len(told) == 10
 
 
 def test_devices(babbler):

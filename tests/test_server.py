@@ -4,15 +4,18 @@ import errno
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import wave
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import openai
 import pytest
 import uvicorn
@@ -20,17 +23,13 @@ from conftest import status_of, write_tone
 
 import asr
 from asr.alignment import Word
-from asr.checkpoint import create, save_model
-from asr.config import to_table
-from asr.errors import AsrError, AudioError
-from asr.features import FeatureConfig
+from asr.errors import AsrError, AudioError, Interrupted
 from asr.formats import render
-from asr.model import ModelConfig
+from asr.server import launch
 from asr.server.app import create_app
 from asr.server.guard import is_anywhere, is_loopback
-from asr.server.launch import listening
+from asr.server.launch import listening, serve
 from asr.server.uploads import Limits, shown
-from asr.text import Vocabulary
 from asr.transcript import Transcript
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,18 +37,21 @@ WORDS = (Word("so", 0.1, 0.3, 0.95), Word("it", 0.4, 0.5, 0.7), Word("goes", 2.0
 
 
 class Fake:
-    """Hears the same words in everything but `noise`; waits for `go`, and notes what it was given."""
+    """Hears the same words in everything but `noise`; waits for `go` first, and notes what it was given."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
         self.go.set()
         self.heard: list[bytes] = []
         self.paths: list[Path] = []
+        self.ended: list[bytes] = []
 
-    def transcribe(self, audio: Path) -> Transcript:
+    def transcribe(self, audio: Path, *, advance=lambda _: None) -> Transcript:
         self.paths.append(audio)
         self.heard.append(audio.read_bytes())
         assert self.go.wait(20)
+        advance(1.0)
+        self.ended.append(self.heard[-1])
         if self.heard[-1] == b"noise":
             raise AudioError(f"{audio}: no sound found in it")
         if self.heard[-1] == b"bug":
@@ -90,7 +92,7 @@ class Running:
 
 @contextmanager
 def running(recognizer, **limits):
-    with socket.create_server(("127.0.0.1", 0)) as opened:
+    with listening("127.0.0.1", 0) as opened:
         app = create_app(recognizer, Limits(**limits), "numbers")
         server = uvicorn.Server(uvicorn.Config(app, http="h11", log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
@@ -124,6 +126,13 @@ def multipart(content: bytes = b"speech", **fields: str) -> bytes:
 
 
 POST = "POST /v1/audio/transcriptions HTTP/1.1\nHost: localhost\nContent-Type: multipart/form-data; boundary=b\n"
+
+
+def send(port: int, content: bytes) -> socket.socket:
+    """A connection over which a recording was sent, and nothing has been received."""
+    connection, body = socket.create_connection(("127.0.0.1", port)), multipart(content)
+    connection.sendall(f"{POST}Content-Length: {len(body)}\n\n".replace("\n", "\r\n").encode() + body)
+    return connection
 
 
 def wait_until(condition) -> None:
@@ -346,9 +355,7 @@ def test_a_client_that_goes_is_not_waited_for(server, recognizer):
         first = threading.Thread(target=server.transcribe, args=(b"first",))
         first.start()
         wait_until(lambda: recognizer.heard[-1] == b"first")
-        body = multipart(b"given up")
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(f"{POST}Content-Length: {len(body)}\n\n".replace("\n", "\r\n").encode() + body)
+        with send(server.port, b"given up"):
             wait_until(lambda: server.app.state.jobs.free == 1)
         wait_until(lambda: server.app.state.jobs.free == 2)
     finally:
@@ -371,7 +378,8 @@ def test_work_that_takes_too_long_ends_by_itself():
         recognizer.go.set()
         wait_until(lambda: server.app.state.jobs.free == 2)
         assert not server.leftovers
-        assert server.transcribe().text == "so it goes"
+        assert server.transcribe(b"next").text == "so it goes"
+    assert recognizer.ended == [b"next"]
 
 
 def test_an_upload_that_takes_too_long():
@@ -475,21 +483,12 @@ def test_the_page_may_load_nothing_from_elsewhere(server):
     assert "onclick=" not in body
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    features, model = FeatureConfig(16000, 20), ModelConfig(channels=2, layers=1, hidden=8, subsampling=2)
-    table = {"features": to_table(features), "model": to_table(model)}
-    folder = tmp_path_factory.mktemp("models") / "tiny" / "model"
-    save_model(create(features, model, Vocabulary.of_characters(" abc"), table), folder, "# card\n")
-    return folder
-
-
-def test_a_real_model(folder, tmp_path):
-    recognizer = asr.load(folder, device="cpu")
+def test_a_real_model(babbler, tmp_path):
+    recognizer = asr.load(babbler, device="cpu")
     recording = write_tone(tmp_path / "tone.wav")
     with running(recognizer) as server:
         answer = server.transcribe(recording.read_bytes(), response_format="verbose_json")
-        assert answer.text == recognizer.transcribe(recording).text
+        assert answer.text == recognizer.transcribe(recording).text != ""
         assert answer.duration == 1.0
         for content, message in (
             (b"not a recording", "no sound found in it"),
@@ -501,6 +500,114 @@ def test_a_real_model(folder, tmp_path):
                 server.transcribe(content, "notes.wav")
             assert refused.value.body["message"].startswith(f"notes.wav: {message}")
             assert (refused.value.code, refused.value.param) == ("invalid_recording", "file")
+
+
+class Slow:
+    """A real recognizer that stays at the first piece of a recording for as long as anybody waits for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recognizer = asr.load(folder, device="cpu")
+        self.heard_s: list[float] = []
+
+    def transcribe(self, audio: Path, *, advance) -> Transcript:
+        def stay(seconds: float) -> None:
+            self.heard_s.append(seconds)
+            wait_until(lambda: advance(0.0))
+
+        return self.recognizer.transcribe(audio, advance=stay)
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory) -> bytes:
+    """An hour of noise."""
+    path = tmp_path_factory.mktemp("hour") / "noise.wav"
+    with wave.open(str(path), "wb") as recording:
+        recording.setparams((1, 1, 8000, 0, "NONE", ""))
+        recording.writeframes(np.random.default_rng(5).bytes(3600 * 8000))
+    return path.read_bytes()
+
+
+def test_a_client_that_goes_ends_the_work_at_the_next_piece(babbler, hour, caplog):
+    recognizer = Slow(babbler)
+    with running(recognizer, places=1) as server:
+        with send(server.port, hour):
+            wait_until(lambda: recognizer.heard_s)
+            assert server.app.state.jobs.free == 0
+        wait_until(lambda: server.app.state.jobs.free == 1)
+        assert recognizer.heard_s == [50.0]
+        assert not server.leftovers
+    assert not caplog.records  # asyncio complains of exceptions that nobody took
+
+
+def test_work_that_takes_too_long_ends_at_the_next_piece(babbler, tmp_path):
+    recognizer = Slow(babbler)
+    with running(recognizer, timeout_s=0.5) as server:
+        with pytest.raises(openai.InternalServerError, match="the transcription took longer than 0.5 s"):
+            server.transcribe(write_tone(tmp_path / "tone.wav", duration_s=60.0).read_bytes())
+        wait_until(lambda: server.app.state.jobs.free == 8)
+        assert len(recognizer.heard_s) == 1
+        assert not server.leftovers
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where the server keeps its files."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def when_it_serves(monkeypatch):
+    """Has a client's steps done in a thread, with the port, as soon as a server in this one says that it listens."""
+    threads, lines = [], []
+
+    def arrange(steps) -> list[str]:
+        def say(line: str) -> None:
+            lines.append(line)
+            if found := re.search(r" at http://.*:(\d+); Ctrl-C stops$", line):
+                threads.append(threading.Thread(target=steps, args=(int(found[1]),)))
+                threads[-1].start()
+
+        monkeypatch.setattr(launch, "say", say)
+        return lines
+
+    yield arrange
+    for thread in threads:
+        thread.join()
+
+
+def threads_at_work() -> set[threading.Thread]:
+    """But for those that read recordings, which are kept."""
+    return {each for each in threading.enumerate() if not each.name.startswith("readers")} - {
+        threading.current_thread()
+    }
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_the_work_at_the_next_piece(babbler, hour, scratch, when_it_serves, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE_S", 0)
+    recognizer, answers, before = Slow(babbler), [], threads_at_work()
+
+    def steps(port: int) -> None:
+        with send(port, hour) as connection:
+            try:
+                wait_until(lambda: recognizer.heard_s)
+            finally:
+                stop()
+            answers.append(connection.recv(100))
+
+    when_it_serves(steps)
+    with listening("127.0.0.1", 0) as opened, pytest.raises(Interrupted, match="stopped"):
+        serve(recognizer, opened, "127.0.0.1", Limits(), "slow")
+    assert len(recognizer.heard_s) == 1
+    assert answers[0].startswith(b"HTTP/1.1 503")
+    assert not list(scratch.iterdir())
+    wait_until(lambda: threads_at_work() <= before)
 
 
 def test_a_port_in_use():
@@ -515,6 +622,13 @@ def test_a_port_in_use():
             listening(host, 0).__enter__()
 
 
+def test_no_answer_waits_for_the_next_packet():
+    with listening("127.0.0.1", 0) as opened, socket.create_connection(opened.getsockname()):
+        accepted, _ = opened.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_missing_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvicorn" else object())
@@ -522,37 +636,28 @@ def test_a_missing_extra(monkeypatch, capsys):
     assert capsys.readouterr().err == "asr: serving needs uvicorn: pip install 'asr[serve]'\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_the_command_serves_until_ctrl_c(folder, tmp_path, host):
-    command = [
-        sys.executable,
-        ROOT / "cli.py",
-        "serve",
-        "--model",
-        folder,
-        "--port",
-        "0",
-        "--host",
-        host,
-        "--device",
-        "cpu",
-    ]
-    environment = os.environ | {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        line = process.stderr.readline()
-        if host == "0.0.0.0":
-            assert line.startswith("warning: --host 0.0.0.0 lets other machines in")
-            line = process.stderr.readline()
-        assert line.startswith(f"tiny at http://{host}:")
-        port = int(line.split(";")[0].rpartition(":")[2])
-        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
-        assert client.models.list().data[0].id == "tiny"
-        assert list(tmp_path.glob("asr-serve-*"))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert process.stderr.read() == "asr: stopped\n"
-    assert not list(tmp_path.iterdir())
+def test_the_command_serves_until_ctrl_c(babbler, scratch, when_it_serves, host, capfd):
+    found = []
+
+    def steps(port: int) -> None:
+        try:
+            client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none")
+            found.extend([client.models.list().data[0].id, *scratch.glob("asr-serve-*")])
+        finally:
+            stop()
+
+    lines = when_it_serves(steps)
+    assert status_of("serve", "--model", babbler, "--port", "0", "--host", host, "--device", "cpu") == 130
+    *warnings, line = lines
+    assert line.startswith(f"{babbler.parent.name} at http://{host}:")
+    assert [line.startswith("warning: --host 0.0.0.0 lets other machines in") for line in warnings] == (
+        [True] if host == "0.0.0.0" else []
+    )
+    assert found[0] == babbler.parent.name
+    assert len(found) == 2
+    assert capfd.readouterr().err == "asr: stopped\n"
+    assert not list(scratch.iterdir())
 
 
 NEVER = """
@@ -562,7 +667,7 @@ from asr.server.launch import listening, serve
 from asr.server.uploads import Limits
 
 class Never:
-    def transcribe(self, audio):
+    def transcribe(self, audio, *, advance):
         threading.Event().wait()
 
 with listening("127.0.0.1", 0) as opened:
@@ -576,9 +681,7 @@ def test_two_ctrl_c_stop_what_never_ends(tmp_path):
     command = [sys.executable, "-c", NEVER]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         port = int(process.stderr.readline().split(";")[0].rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            body = multipart()
-            connection.sendall(f"{POST}Content-Length: {len(body)}\n\n".replace("\n", "\r\n").encode() + body)
+        with send(port, b"speech"):
             wait_until(lambda: list(tmp_path.glob("asr-serve-*/*/recording")))
             process.send_signal(signal.SIGINT)
             time.sleep(0.5)

@@ -282,7 +282,7 @@ def test_files_that_are_dropped_or_pasted(page, way):
 
 
 def test_no_words(page, recognizer, monkeypatch, talk):
-    monkeypatch.setattr(recognizer, "transcribe", lambda audio: Transcript("", "", 3.21))
+    monkeypatch.setattr(recognizer, "transcribe", lambda audio, advance: Transcript("", "", 3.21))
     page.upload(talk)
     assert page("text").text == "Nothing was heard."
     assert page("facts").text == "0:03 · 0 words"

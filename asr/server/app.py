@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from asr.errors import AsrError
 from asr.progress import say
 from asr.server.guard import Guard
-from asr.server.jobs import Jobs, outcome
+from asr.server.jobs import Advance, Jobs, Unwanted, outcome
 from asr.server.refusal import Refusal, refuse
 from asr.server.replies import reply, wish_of
 from asr.server.uploads import Limits, receive
@@ -28,9 +28,12 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 class Transcriber(Protocol):
-    """A `Recognizer`, or whatever else writes down recordings; it is used by one thread at a time."""
+    """A `Recognizer`, or whatever else writes down recordings; it is used by one thread at a time.
 
-    def transcribe(self, audio: Path) -> Transcript: ...
+    It calls `advance` after each piece of sound, and what that raises ends the work.
+    """
+
+    def transcribe(self, audio: Path, *, advance: Advance) -> Transcript: ...
 
 
 def create_app(
@@ -81,21 +84,25 @@ def create_app(
             path = Path(held.enter_context(TemporaryDirectory(dir=app.state.scratch))) / "recording"
             upload = await receive(request, path, limits)
             wish = wish_of(upload.fields)
-            future = jobs.begin(partial(transcribe, recognizer, path, upload.name), held)
-        return reply(await outcome(future, request, limits.timeout_s), wish)
+            job = jobs.begin(partial(transcribe, recognizer, path, upload.name), held)
+        return reply(await outcome(job, request, limits.timeout_s), wish)
 
     return app
 
 
-def transcribe(recognizer: Transcriber, path: Path, name: str) -> Transcript:
+def transcribe(recognizer: Transcriber, path: Path, name: str, advance: Advance) -> Transcript:
     """The transcript of a recording that its sender knows by another name.
 
     Raises:
         Refusal: It cannot be read.
+        Unwanted: Nobody waits for it any more.
     """
     start_s = time.perf_counter()
     try:
-        transcript = recognizer.transcribe(path)
+        transcript = recognizer.transcribe(path, advance=advance)
+    except Unwanted:
+        say(f"{name}: given up after {time.perf_counter() - start_s:.1f} s")
+        raise
     except AsrError as error:
         line = str(error).replace(str(path), name)
         say(line)

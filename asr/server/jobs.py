@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from fastapi import Request
 
@@ -13,20 +14,37 @@ from asr.server.refusal import NO_RETRY, Refusal
 
 Result = TypeVar("Result")
 
+Advance = Callable[[float], object]
+"""What work calls every now and then; raises `Unwanted` where it need not go on."""
+
 RETRY_AFTER_S = 5
+
+
+class Unwanted(Exception):
+    """Nobody waits for the work any more."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[Result]):
+    """Work that waits, is being done or has ended."""
+
+    future: "Future[Result]"
+    unwanted: threading.Event
+    """Once set, work that is being done ends when it next calls `advance`."""
 
 
 class Jobs:
     """The work of all requests, in the order in which their uploads were complete.
 
     A place is taken before an upload is read, so that places also bound what lies on the disk, and is given back when
-    the work has ended: later than its request, when that ran out of time.
+    the work has ended: a little later than its request, when that ran out of time.
     """
 
     def __init__(self, places: int) -> None:
         self.places = places
         self.free = places
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
         self._worker = ThreadPoolExecutor(1, "recognizer")
 
     @contextmanager
@@ -36,7 +54,7 @@ class Jobs:
         Raises:
             Refusal: There is none left.
         """
-        with self._lock:
+        with self._changed:
             if not self.free:
                 message = f"all {self.places} places are taken; try again in {RETRY_AFTER_S} s"
                 raise Refusal(503, message, code="queue_full", headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -44,23 +62,36 @@ class Jobs:
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self.free += 1
+                self._changed.notify_all()
 
-    def begin(self, work: Callable[[], Result], held: ExitStack) -> "Future[Result]":
+    def begin(self, work: Callable[[Advance], Result], held: ExitStack) -> Job[Result]:
         """Queues work; what the stack holds, it holds until the work has ended or was dropped."""
-        future = self._worker.submit(work)
+        unwanted = threading.Event()
+
+        def advance(_seconds: float) -> None:
+            if unwanted.is_set() or self._closed.is_set():
+                raise Unwanted
+
+        job = Job(self._worker.submit(work, advance), unwanted)
         kept = held.pop_all()
-        future.add_done_callback(lambda _: kept.close())
-        return future
+        job.future.add_done_callback(lambda _: kept.close())
+        return job
 
     def close(self) -> None:
-        """Drops what waits; what is at work cannot be stopped."""
+        """Drops what waits, and what is at work; does not wait for its end."""
+        self._closed.set()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
+    def ended(self, timeout_s: float) -> bool:
+        """Whether all places are free, at the latest after so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.free == self.places, timeout_s)
 
-async def outcome(future: "Future[Result]", request: Request, timeout_s: float) -> Result:
-    """What the work came to, if it does in time and somebody still wants to know; else it is dropped, unless begun.
+
+async def outcome(job: Job[Result], request: Request, timeout_s: float) -> Result:
+    """What the work came to, if it does in time and somebody still wants to know; else it is dropped.
 
     Args:
         request: Its body has been read.
@@ -69,7 +100,7 @@ async def outcome(future: "Future[Result]", request: Request, timeout_s: float) 
         Refusal: Time is up, the client has gone, or the server is stopping.
         Exception: The work's own.
     """
-    work = asyncio.wrap_future(future)
+    work = asyncio.wrap_future(job.future)
     gone = asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait((work, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -82,4 +113,5 @@ async def outcome(future: "Future[Result]", request: Request, timeout_s: float) 
         raise Refusal(503, "the server is stopping", code="stopping", headers=NO_RETRY) from error
     finally:
         gone.cancel()
-        work.cancel()
+        job.unwanted.set()
+        work.cancel()  # and with it the job, where it has not begun
