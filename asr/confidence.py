@@ -70,6 +70,21 @@ def fit(confidences: Sequence[float], right: Sequence[bool]) -> Calibration:
     return Calibration(slope, offset)
 
 
+def shifted(confidences: Sequence[float], right: Sequence[bool]) -> Calibration:
+    """The calibration that only brings the mean confidence to the share of right words, where few are wrong.
+
+    Args:
+        confidences: At least one.
+        right: Of which R of N are; the share is taken to be (R + 1) / (N + 2).
+    """
+    logits, share = _logit(confidences), (sum(right) + 1) / (len(right) + 2)
+    low, high = -50.0, 50.0
+    while high - low > 1e-6:
+        offset = (low + high) / 2
+        low, high = (offset, high) if _sigmoid(logits + offset).mean() < share else (low, offset)
+    return Calibration(1.0, low)
+
+
 @dataclass(frozen=True)
 class Bin:
     """The words whose confidence lies in `low`..`high`, and how many of them are right."""

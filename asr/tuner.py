@@ -18,6 +18,7 @@ from asr.confidence import (
     normalised_cross_entropy,
     reliability,
     reliability_table,
+    shifted,
 )
 from asr.dataset import SpeechDataset, load, plan
 from asr.decoder import Decoder, DecodingConfig
@@ -178,8 +179,10 @@ def _calibrate(dev: Dev, decoding: str, readings: Sequence[Reading]) -> tuple[Ca
     try:
         calibration, (unseen, labels) = fit(raw, right), cross_fitted(groups)
     except DataError as error:
-        say(f"tune: confidence of {decoding} decoding stays as it is: {error}")
-        return Calibration(), f"not calibrated, off by {before:.2%}"
+        calibration = shifted(raw, right) if raw else Calibration()
+        after = expected_calibration_error(calibration(raw).tolist(), right)
+        say(f"tune: confidence of {decoding} decoding is only brought to the right mean: {error}")
+        return calibration, f"brought to the right mean, off by {after:.2%} ({before:.2%} before)"
     words = (
         f"off by {expected_calibration_error(unseen, labels):.2%} on speakers that the calibration has not seen "
         f"({before:.2%} before), normalised cross entropy {normalised_cross_entropy(unseen, labels):.3f}"

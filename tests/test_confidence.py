@@ -16,6 +16,7 @@ from asr.confidence import (
     normalised_cross_entropy,
     reliability,
     reliability_table,
+    shifted,
 )
 from asr.config import build, to_table
 from asr.errors import ConfigError, DataError
@@ -189,3 +190,13 @@ def test_the_table():
         "| 10% to 20% | 2 | 15.0% | 50.0% |\n"
         "| 90% to 100% | 3 | 96.7% | 66.7% |\n"
     )
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(500, 3), (500, 0), (2, 5)])
+def test_too_few_wrong_words_still_give_the_right_mean(right, wrong):
+    rng = np.random.default_rng(0)
+    raw = rng.uniform(0.01, 0.8, right + wrong)
+    calibration = shifted(raw, [True] * right + [False] * wrong)
+    assert calibration.slope == 1.0
+    assert calibration(raw).mean() == pytest.approx((right + 1) / (right + wrong + 2), abs=1e-4)
+    assert np.array_equal(np.argsort(calibration(raw)), np.argsort(raw))
