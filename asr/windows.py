@@ -86,6 +86,7 @@ def batched(items: Iterable[Item], size: Callable[[Item], int], most: int) -> It
     """Items in batches of like size, which padded to their largest come to at most `most` in all.
 
     The first batches leave as soon as they are full; later ones are chosen from ever more, up to `POOL` batches' worth.
+    No item waits for long: one of an odd size leaves when twice as much has come after it.
     """
     waiting: list[Item] = []
     total, room = 0, most
@@ -94,8 +95,12 @@ def batched(items: Iterable[Item], size: Callable[[Item], int], most: int) -> It
         total += size(item)
         if total >= room:
             room = min(2 * room, POOL * most)
+            oldest = waiting[0]
             *full, waiting = _by_size(waiting, size, most)
             yield from full
+            if any(item is oldest for item in waiting):  # it has waited long enough for others of its size
+                yield waiting
+                waiting = []
             total = sum(map(size, waiting))
     yield from _by_size(waiting, size, most)
 
