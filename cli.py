@@ -1,8 +1,10 @@
 """The command line: thin commands over the package; what is heavy is imported inside them, so --help stays quick."""
 
+import errno
 import math
 import shlex
 import sys
+import time
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -254,7 +256,8 @@ def transcribe(
     A model that was tuned with a language model uses it; --lm, --hotword, --nbest or --set decoding.beam=50 ask for a
     beam search of one's own. A batch that was broken off goes on where it was: files that are there are kept.
     """
-    from asr.transcription import prepare, transcribe
+    from asr.progress import say
+    from asr.transcription import Tally, prepare, transcribe
     from asr.tuned import Search
 
     if nbest > 1 and (word_times or print_confidence):
@@ -262,9 +265,10 @@ def transcribe(
     search = Search(lm, lexicon, hotword or (), hotwords, nbest, _decoding_settings(overrides))
     if greedy and search != Search():
         raise typer.BadParameter("--greedy is without a beam search, and without its options")
-    wanted = list(dict.fromkeys(filter(None, formats.split(",")))) or (["txt"] if out else [])
+    wanted = list(dict.fromkeys(formats.lower().replace(",", " ").split())) or (["txt"] if out else [])
+    started_s = time.monotonic()
     batch = prepare(inputs, wanted, out, overwrite, raw_rate, shard)
-    failed = len(batch.errors)
+    tally = Tally(batch.kept, len(batch.errors))
     for error in batch.errors:
         _complain(error)
     if batch.jobs:
@@ -272,12 +276,14 @@ def transcribe(
 
         recognizer = load(find_model(model), device, greedy, search if search != Search() else None, engine, jobs)
         for transcript in transcribe(recognizer, batch):
+            tally.count(transcript)
             if transcript.error:
                 _complain(transcript.error)
-                failed += 1
             elif batch.prints:
                 _print(transcript, batch.label(transcript), word_times, print_confidence, nbest)
-    if failed:
+    if not batch.single:
+        say(tally.told(time.monotonic() - started_s))
+    if tally.failed:
         raise typer.Exit(1)
 
 
@@ -502,6 +508,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130 if isinstance(error, Interrupted) else 1)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone, and Python would complain about it at exit
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _complain(AsrError(f"{error.filename or 'stdout'}: {error.strerror}"))
         sys.exit(1)
 
 

@@ -212,7 +212,7 @@ def fill(checkpoint: Stored, path: Path) -> None:
     """Gives a model the weights in a file, and makes it ready for use.
 
     Raises:
-        ModelError: The file is cut off, a pickle, or belongs to other settings; names it.
+        ModelError: The file is cut off, a pickle, belongs to other settings, or holds NaN; names it.
     """
     with path.open("rb") as stream:
         start = stream.read(9)
@@ -233,6 +233,8 @@ def fill(checkpoint: Stored, path: Path) -> None:
         name = unlike[0]
         shapes = f"{_shape(weights.get(name))} in the file, {_shape(expected.get(name))} by config.json"
         raise ModelError(f"{path}: does not fit config.json: {name} is {shapes} ({len(unlike)} differ)")
+    if broken := sorted(name for name, value in weights.items() if not value.isfinite().all()):
+        raise ModelError(f"{path}: NaN or infinite weights in {broken[0]} ({len(broken)} tensors have some)")
     with torch.no_grad():
         for name, value in expected.items():
             value.copy_(weights[name])

@@ -42,6 +42,33 @@ class Batch:
         return "" if self.single else transcript.source.translate(ESCAPES) + "\t"
 
 
+@dataclass
+class Tally:
+    """What became of the recordings of a batch."""
+
+    kept: int
+    """Had their files already."""
+    failed: int
+    transcribed: int = 0
+    sound_s: float = 0.0
+
+    def count(self, transcript: Transcript) -> None:
+        if transcript.error:
+            self.failed += 1
+        else:
+            self.transcribed += 1
+            self.sound_s += transcript.duration_s
+
+    def told(self, wall_s: float) -> str:
+        """All of it in a line, for a batch that took so long."""
+        counts = {"transcribed": self.transcribed, "there already": self.kept, "could not be": self.failed}
+        line = ", ".join(f"{count} {fate}" for fate, count in counts.items() if count or fate == "transcribed")
+        if not self.transcribed:
+            return line
+        pace = self.sound_s / max(wall_s, 1e-3)
+        return f"{line}; {self.sound_s / 3600:.2f} h of sound in {wall_s:.1f} s, {pace:.0f} times real time"
+
+
 def prepare(
     arguments: Sequence[str],
     formats: Sequence[str] = (),

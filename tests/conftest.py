@@ -1,6 +1,8 @@
 """Shared ground: real recordings where they are at hand, sounds made on the spot, one tiny trained recipe."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 import soundfile
 
 import cli
+
+TONES = str(Path(__file__).parent / "tones")
+"""The toy recipe: letters as tones."""
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 if "ASR_CORPORA" not in os.environ and BESIDE.is_dir():
@@ -86,6 +91,26 @@ def babbler(tmp_path_factory) -> Path:
         checkpoint.model.head.bias[0] -= 5
     folder = tmp_path_factory.mktemp("babbler") / "model"
     save_model(checkpoint, folder, "# card\n")
+    return folder
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """The toy's steps are so short that threads mostly wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory) -> Path:
+    """The experiment folder of the toy recipe, run from end to end."""
+    folder = tmp_path_factory.mktemp("end-to-end") / "tones"
+    with single_threaded():
+        assert status_of("run", TONES, "--exp", folder, "--device", "cpu") == 0
     return folder
 
 

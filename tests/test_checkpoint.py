@@ -90,6 +90,17 @@ def test_a_file_that_begins_like_a_pickle_is_loaded(folder):
     assert torch.equal(load_model(folder).weights()["model.head.bias"], weights["model.head.bias"])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder, value):
+    weights = load_file(folder / "weights.safetensors")
+    weights["model.head.bias"][1] = value
+    save_file(weights, folder / "weights.safetensors")
+    with pytest.raises(
+        ModelError, match=r"weights\.safetensors: NaN or infinite weights in model\.head\.bias \(1 tensors"
+    ):
+        load_model(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "weights.safetensors"])
 def test_a_file_of_another_model_is_refused(folder, tmp_path, name):
     make(tmp_path / "other", hidden=8, alphabet=" abc")

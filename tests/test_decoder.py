@@ -1,5 +1,8 @@
 import gzip
 import os
+import select
+import signal
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -85,6 +88,25 @@ def test_many_are_decoded_as_one_by_one_and_in_their_order(tmp_path, monkeypatch
         decoder.close()
     assert together == [decoder.decode(matrix) for matrix in some]
     assert decoder._workers is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there are workers on Linux only")
+def test_workers_end_with_a_parent_that_is_killed(monkeypatch):
+    """They hold the pipes that they are started with: when nobody does any more, all have ended."""
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(receiver)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+        Decoder(VOCABULARY, DecodingConfig(engine="python")).decode_many(matrices(3))
+        os.write(sender, b"x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(sender)
+    os.waitpid(child, 0)
+    assert os.read(receiver, 1) == b"x"
+    assert select.select([receiver], [], [], 20)[0]
+    assert os.read(receiver, 1) == b""
+    os.close(receiver)
 
 
 def test_one_matrix_or_one_core_needs_no_workers(monkeypatch):

@@ -11,31 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from conftest import status_of
+from conftest import TONES, single_threaded, status_of
 
 import asr
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[1]
-TONES = str(ROOT / "tests" / "tones")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """The toy's steps are so short that threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with single_threaded():
+        yield
 
 
 @pytest.fixture(scope="module")
-def exp(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("end-to-end") / "tones"
-    assert status_of("run", TONES, "--exp", folder, "--device", "cpu") == 0
-    return folder
+def exp(tones) -> Path:
+    return tones
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +63,9 @@ def test_one_recording_gives_its_text_and_nothing_else(exp, recordings, heard, c
 def test_several_recordings_give_a_line_each_with_the_file(exp, recordings, heard, capsys):
     assert transcribe(exp, *recordings) == 0
     lines = [f"{path}\t{heard[path.stem]}\n" for path in recordings]
-    assert capsys.readouterr() == ("".join(lines), "")
+    out, err = capsys.readouterr()
+    assert out == "".join(lines)
+    assert re.fullmatch(r"24 transcribed; 0\.00 h of sound in \d+\.\d s, \d+ times real time\n", err)
     assert len(heard) == len(recordings) == 24
 
 
@@ -81,7 +76,9 @@ def test_a_bad_file_is_named_and_the_others_are_transcribed(exp, recordings, hea
     assert transcribe(exp, first, bad, tmp_path / "nowhere.wav", last) == 1
     out, err = capsys.readouterr()
     assert out.splitlines() == [f"{path}\t{heard[path.stem]}" for path in (first, last)]
-    assert [line.split(": ")[:2] for line in err.splitlines()] == [
+    *complaints, last = err.splitlines()
+    assert last.startswith("2 transcribed, 2 could not be; ")
+    assert [line.split(": ")[:2] for line in complaints] == [
         ["asr", str(tmp_path / "nowhere.wav")],
         ["asr", str(bad)],
     ]

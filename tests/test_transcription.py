@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 
 import numpy as np
@@ -11,8 +12,10 @@ import soundfile
 from conftest import status_of, write_tone
 
 from asr import load
+from asr.errors import DataError
 from asr.formats import FORMATS, parse
-from asr.transcription import prepare
+from asr.transcript import Transcript
+from asr.transcription import Tally, prepare
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,9 @@ def transcribe(babbler, monkeypatch):
     return run
 
 
+PACE = r"; 0\.00 h of sound in \d+\.\d s, \d+ times real time"
+
+
 def lines_of(texts):
     return [f"{path}\t{text}" for path, text in texts.items()]
 
@@ -57,7 +63,7 @@ def test_a_folder_is_printed_line_by_line(transcribe, talks, texts, capsys):
     assert transcribe(talks) == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == lines_of(texts)
-    assert err == ""
+    assert re.fullmatch(rf"4 transcribed{PACE}\n", err)
 
 
 def test_the_text_of_a_single_recording_stands_alone(transcribe, talks, texts, tmp_path, capsys):
@@ -101,11 +107,28 @@ def test_a_batch_that_was_broken_off_goes_on(transcribe, talks, tmp_path, capsys
     assert {name: (tmp_path / name).read_text() for name in whole} == whole
 
 
-def test_nothing_is_loaded_when_all_is_there(talks, tmp_path):
+def test_nothing_is_loaded_when_all_is_there(talks, tmp_path, capsys):
     for name in ("a", "b", "deep/a", "deep/er/c"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"{name}.txt").touch()
     assert status_of("transcribe", talks, "--out", tmp_path, "--model", tmp_path / "nowhere") == 0
+    assert capsys.readouterr().err == "0 transcribed, 4 there already\n"
+
+
+def test_the_sum_of_a_batch():
+    tally = Tally(kept=2, failed=1)
+    tally.count(Transcript("a", "so", 5400.0))
+    tally.count(Transcript("b", "it", 1800.0))
+    tally.count(Transcript("c", "", 0.0, DataError("c: damaged")))
+    assert (
+        tally.told(100.0)
+        == "2 transcribed, 2 there already, 2 could not be; 2.00 h of sound in 100.0 s, 72 times real time"
+    )
+
+
+def test_formats_in_any_case_and_with_spaces(transcribe, talks, tmp_path):
+    assert transcribe(talks / "a.wav", "--format", "SRT, vtt srt", "--out", tmp_path) == 0
+    assert files_in(tmp_path) == ["a.srt", "a.vtt"]
 
 
 def test_shares_are_all_together_once(transcribe, talks, texts, capsys, monkeypatch):
@@ -168,7 +191,7 @@ def test_names_that_break_lines_do_not(transcribe, talks, texts, tmp_path, capsy
         path.write_bytes((talks / "a.wav").read_bytes())
     (tmp_path / "bad\n.wav").write_text("no")
     assert transcribe(tmp_path, "--format", "json,srt") == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2  # the damaged one, and the sum of all
     assert all(path.with_suffix(".json").is_file() for path in odd)
     assert transcribe(*odd) == 0
     assert all(line.endswith("\t" + texts[str(talks / "a.wav")]) for line in capsys.readouterr().out.splitlines())
@@ -178,7 +201,8 @@ def test_what_clashes_is_named_and_the_rest_is_done(transcribe, talks, tmp_path,
     for name in ("one.wav", "one.mp3", "two.wav"):
         write_tone(tmp_path / name)
     assert transcribe(tmp_path, "--format", "srt") == 1
-    lines = capsys.readouterr().err.splitlines()
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"1 transcribed, 2 could not be{PACE}", last)
     assert len(lines) == 2
     assert all("one.wav" in line and "one.mp3" in line for line in lines)
     assert files_in(tmp_path) == ["one.mp3", "one.wav", "two.srt", "two.wav"]
@@ -206,7 +230,8 @@ def test_refusals(arguments, status, message, transcribe, talks, tmp_path, capsy
 def test_an_output_that_cannot_be_written_is_one_line_and_the_rest_is_done(transcribe, talks, tmp_path, capsys):
     (tmp_path / "deep").touch()
     assert transcribe(talks, "--out", tmp_path) == 1
-    lines = capsys.readouterr().err.splitlines()
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"2 transcribed, 2 could not be{PACE}", last)
     assert lines
     assert all(line.startswith(f"asr: {tmp_path / 'deep'}") for line in lines)
     assert files_in(tmp_path) == ["a.txt", "b.txt", "deep"]
