@@ -254,6 +254,8 @@ def _mono(frame: AudioFrame) -> Waveform:
 
 
 def _average(samples: NDArray[Any], axis: int) -> Waveform:
+    if samples.shape[axis] == 1:
+        return np.ascontiguousarray(samples.squeeze(axis), dtype=np.float32)
     with np.errstate(invalid="ignore", over="ignore"):  # `_checked` tells of such samples
         mono: Waveform = samples.mean(axis=axis, dtype=np.float32)
     return mono

@@ -66,12 +66,16 @@ def return_freed_memory(above_bytes: float) -> None:
 
     Batches of ever new lengths leave gaps between blocks that fit nothing, and the gaps add up.
     """
-    try:
-        resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError):
-        return
-    if resident_pages * os.sysconf("SC_PAGE_SIZE") > above_bytes and (malloc_trim := _glibc("malloc_trim")):
+    if resident_memory_bytes() > above_bytes and (malloc_trim := _glibc("malloc_trim")):
         malloc_trim(0)
+
+
+def resident_memory_bytes() -> int:
+    """What this process has in memory now; 0 where the system does not say."""
+    try:
+        return int((PROCESS / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -3,7 +3,7 @@
 Shapes: T frames, V tokens.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.audio import Waveform
-from asr.device import return_freed_memory, thread_pool
+from asr.device import resident_memory_bytes, return_freed_memory, thread_pool
 from asr.errors import AsrError
 from asr.features import LogMel
 from asr.model import ModelConfig
-from asr.windows import Window, ahead, batched, windows
+from asr.windows import POOL, Window, ahead, batched, computed_ahead, windows
 
 Matrix = NDArray[Any]
 
@@ -32,8 +32,10 @@ CONTEXT_S = 5.0
 BATCH_S = {"cpu": 100.0, "mps": 600.0, "cuda": 4800.0}
 """What goes through the model at once."""
 
-KEPT_BYTES = 7e8
-"""A process that holds more, PyTorch's own 5e8 included, gives back what is free after each batch."""
+KEPT_BYTES = 2.5e8
+"""When memory has grown by so much since the beginning, what is free of it is given back. (Done after each batch, it would
+take a fifth of the time, for what is given back has to be asked for again.)
+"""
 
 READERS = 8
 """Threads that read recordings, at most."""
@@ -110,49 +112,53 @@ class Hearing:
         A recording's pieces may come out of order, and mixed with those of its neighbours.
         """
         self.network.eval()
-        pieces: list[Piece] = []
-
-        def loud() -> Iterator[tuple[int, Window]]:
-            for number, window in self._windows(recordings, window_s, context_s):
-                if isinstance(window, AsrError):
-                    pieces.append(Piece(number, 0, self.nothing[:0], True, 0.0, window))
-                elif window.loud:
-                    yield number, window
-                else:
-                    matrix = self.nothing.repeat(window.counting.stop - window.counting.start, axis=0)
-                    pieces.append(self._piece(number, window, matrix, advance))
-
-        most = round(BATCH_S[self.device.type] / self.frame_s) * self.network.config.subsampling
-        for batch in batched(loud(), lambda item: len(item[1].features), most):
-            frames = [window.features for _, window in batch]
-            lengths = torch.tensor([len(each) for each in frames], device=self.device)
-            matrices, _ = self.network(pad_sequence(frames, batch_first=True).to(self.device), lengths)
-            for (number, window), matrix in zip(batch, matrices.cpu().numpy(), strict=True):
-                pieces.append(self._piece(number, window, matrix[window.counting], advance))
-            yield pieces
-            pieces = []
-            return_freed_memory(KEPT_BYTES)
-        yield pieces
-
-    def _piece(self, number: int, window: Window, matrix: Matrix, advance: Advance) -> Piece:
-        advance(len(matrix) * self.frame_s)
-        return Piece(number, window.index, matrix, window.last, window.read_s)
-
-    def _windows(
-        self, recordings: Iterable[Recording], window_s: float, context_s: float
-    ) -> Iterator[tuple[int, Window | AsrError]]:
-        """The windows of all recordings, in order, several recordings read at a time; or why one cannot be."""
-        subsampling = self.network.config.subsampling
+        most_bytes = resident_memory_bytes() + KEPT_BYTES
         chunk, context = (round(length_s / self.frame_s) for length_s in (window_s, context_s))
+        subsampling, batch_s = self.network.config.subsampling, BATCH_S[self.device.type]
 
         def cut(recording: Recording) -> Iterator[Window]:
             return windows(recording.blocks(), self.features, subsampling, max(1, chunk), context)
 
         threads = min(READERS, torch.get_num_threads())
-        room = max(1, round(BATCH_S[self.device.type] / window_s))
-        found = ahead(cut, recordings, thread_pool("readers", threads, 1), 2 * threads, room)
-        for number, cuts in enumerate(found):
-            try:
-                yield from ((number, window) for window in cuts)
-            except AsrError as error:
-                yield number, error
+        room = max(1, round(batch_s / window_s))
+        found = _numbered(ahead(cut, recordings, thread_pool("readers", threads, 1), 2 * threads, room))
+        batches = batched(found, _frames, round(batch_s / self.frame_s) * subsampling)
+        for batch in computed_ahead(batches, thread_pool("batches", 1, 1), POOL):
+            pieces = self._heard([(number, what) for number, what in batch if isinstance(what, Window) and what.loud])
+            for number, what in batch:
+                if isinstance(what, AsrError):
+                    pieces.append(Piece(number, 0, self.nothing[:0], True, 0.0, what))
+                elif not what.loud:
+                    silence = self.nothing.repeat(what.counting.stop - what.counting.start, axis=0)
+                    pieces.append(_piece(number, what, silence))
+            for piece in pieces:
+                advance(len(piece.matrix) * self.frame_s)
+            yield pieces
+            return_freed_memory(most_bytes)
+
+    def _heard(self, batch: Sequence[tuple[int, Window]]) -> list[Piece]:
+        if not batch:
+            return []
+        frames = [window.features for _, window in batch]
+        lengths = torch.tensor([len(each) for each in frames], device=self.device)
+        matrices, _ = self.network(pad_sequence(frames, batch_first=True).to(self.device), lengths)
+        arrays = zip(batch, matrices.cpu().numpy(), strict=True)
+        return [_piece(number, window, matrix[window.counting]) for (number, window), matrix in arrays]
+
+
+def _numbered(recordings: Iterable[Iterator[Window]]) -> Iterator[tuple[int, Window | AsrError]]:
+    """The windows of each recording with its number; or why it cannot be read."""
+    for number, found in enumerate(recordings):
+        try:
+            yield from ((number, window) for window in found)
+        except AsrError as error:
+            yield number, error
+
+
+def _frames(item: tuple[int, Window | AsrError]) -> int:
+    _, what = item
+    return len(what.features) if isinstance(what, Window) else 1
+
+
+def _piece(number: int, window: Window, matrix: Matrix) -> Piece:
+    return Piece(number, window.index, matrix, window.last, window.read_s)

@@ -123,23 +123,31 @@ def ahead(
 
     Args:
         depth: So many items are begun ahead.
-        room: For each, so many results are computed at a time, while the ones before are made use of.
+        room: As `computed_ahead`.
     """
     begun: deque[Iterator[Result]] = deque()
     for item in items:
-        begun.append(_ahead(function(item), executor, room))
+        begun.append(computed_ahead(function(item), executor, room))
         if len(begun) > depth:
             yield begun.popleft()
     yield from begun
 
 
-def _ahead(results: Iterator[Result], executor: Executor, room: int) -> Iterator[Result]:
-    def more() -> list[Result]:
-        return list(islice(results, room))
+def computed_ahead(results: Iterator[Result], executor: Executor, room: int) -> Iterator[Result]:
+    """The results, computed in another thread while the ones before are made use of.
+
+    Args:
+        room: So many at a time, at most; the first comes alone, so that nobody waits for the others.
+    """
+
+    def more(count: int) -> list[Result]:
+        return list(islice(results, count))
 
     def taken(future: Future[list[Result]]) -> Iterator[Result]:
+        count = 1
         while found := future.result():
-            future = executor.submit(more)
+            count = min(2 * count, room)
+            future = executor.submit(more, count)
             yield from found
 
-    return taken(executor.submit(more))
+    return taken(executor.submit(more, 1))
