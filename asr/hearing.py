@@ -33,8 +33,8 @@ BATCH_S = {"cpu": 100.0, "mps": 600.0, "cuda": 4800.0}
 """What goes through the model at once."""
 
 KEPT_BYTES = 2.5e8
-"""When memory has grown by so much since the beginning, what is free of it is given back. (Done after each batch, it would
-take a fifth of the time, for what is given back has to be asked for again.)
+"""When memory has grown by so much since the beginning, what is free of it is given back. (Done after each batch, it
+would take a fifth of the time, for what is given back has to be asked for again.)
 """
 
 READERS = 8

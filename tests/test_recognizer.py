@@ -1,5 +1,6 @@
 import threading
 import time
+from copy import deepcopy
 from threading import Event
 
 import numpy as np
@@ -211,6 +212,41 @@ def forgetful():
 def test_each_frame_of_a_window_is_where_it_is_in_the_whole(forgetful, samples):
     noise = np.random.default_rng(3).standard_normal(samples).astype(np.float32) / 10
     np.testing.assert_allclose(in_windows(forgetful, noise), whole(forgetful, noise), atol=1e-4)
+
+
+def test_windows_come_nearer_to_the_whole_as_context_grows(recognizer):
+    checkpoint = deepcopy(recognizer.checkpoint)
+    with torch.no_grad():
+        for weight in checkpoint.model.layers.parameters():  # which the babbler's remember for long
+            weight /= 3
+    calm = Recognizer(checkpoint, torch.device("cpu"))
+    noise = np.random.default_rng(5).standard_normal(16000 * 12).astype(np.float32) / 10
+    expected = np.exp(whole(calm, noise))
+    gaps = [np.abs(np.exp(in_windows(calm, noise, 1.0, s)) - expected).mean() for s in (0.0, 0.1, 0.3, 1.0)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[-1] < 1e-4 < gaps[0]
+
+
+def strange_sounds():
+    rng, time_s = np.random.default_rng(1), np.arange(32000) / 16000
+    noise = rng.standard_normal(32000)
+    return {
+        "white noise": noise / 5,
+        "brown noise": np.cumsum(noise) / 200,
+        "chords": sum(np.sin(2 * np.pi * hertz * time_s) for hertz in (220, 277.2, 329.6, 440)) / 8,
+        "clicks": (np.arange(32000) % 4000 == 0) * 0.9,
+        "an offset": np.full(32000, 0.4),
+        "clipped": np.clip(noise * 9, -1, 1),
+        "hardly a sound": noise * 1e-4,
+        "beyond full scale": noise * 50,
+    }
+
+
+@pytest.mark.parametrize("name", strange_sounds())
+def test_whatever_sounds_gives_a_transcript_of_bearable_length(recognizer, name):
+    transcript = recognizer.transcribe(strange_sounds()[name].astype(np.float32), 16000)
+    assert len(transcript.text) <= 2.0 / recognizer.frame_s
+    assert all(0 <= word.start_s <= word.end_s <= 2.0 for word in transcript.words)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -241,3 +241,14 @@ def test_durations_are_asked_for_where_work_is_shared(talks):
     assert prepare([str(talks)]).seconds is None
     shares = [prepare([str(talks)], shard=f"{number}/2").seconds for number in (1, 2)]
     assert sum(shares) == pytest.approx(7.0, abs=0.2)
+
+
+@pytest.mark.parametrize("dither", [0.0, 1.0])
+def test_silence_is_an_empty_transcript_in_every_format(dither, transcribe, tmp_path, capsys):
+    samples = np.random.default_rng(0).uniform(-dither, dither, 48000).round().astype(np.int16)
+    soundfile.write(tmp_path / "silence.wav", samples, 16000)
+    assert transcribe(tmp_path / "silence.wav", "--format", ",".join(FORMATS)) == 0
+    assert capsys.readouterr().out == "\n"
+    for name, each in FORMATS.items():
+        path = tmp_path / f"silence{each.suffix}"
+        assert [part.text for part in parse(path.read_text(), name, str(path)) if part.text] == []
