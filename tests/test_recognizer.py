@@ -224,7 +224,7 @@ def test_windows_come_nearer_to_the_whole_as_context_grows(recognizer):
     expected = np.exp(whole(calm, noise))
     gaps = [np.abs(np.exp(in_windows(calm, noise, 1.0, s)) - expected).mean() for s in (0.0, 0.1, 0.3, 1.0)]
     assert gaps == sorted(gaps, reverse=True)
-    assert gaps[-1] < 1e-4 < gaps[0]
+    assert gaps[-1] < 1e-3 < 1e-2 < gaps[0]
 
 
 def strange_sounds():
