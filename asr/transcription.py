@@ -8,7 +8,7 @@ from asr.errors import AsrError
 from asr.formats import format_named, render
 from asr.inputs import STDIN, Input, find
 from asr.outputs import Job, plan, write
-from asr.progress import bar, console
+from asr.progress import bar, console, hush
 from asr.recognizer import Recognizer
 from asr.shards import lengths_s, parse_shard, shard_of_environment, share
 from asr.transcript import Transcript
@@ -85,7 +85,8 @@ def prepare(
         out: Where to write them; None: beside the recordings.
         overwrite: Files that are there already, too.
         raw_rate_hz: Of bare samples on stdin.
-        shard: Such as 3/16; None: all, or under torchrun this process's share.
+        shard: Such as 3/16; None: all, or under torchrun this process's share. What is wrong with the inputs is told
+            in the first.
 
     Raises:
         ConfigError: No such format.
@@ -100,12 +101,16 @@ def prepare(
         mine = set(share(inputs, durations_s, number, count))
         seconds = sum(duration_s for each, duration_s in zip(inputs, durations_s, strict=True) if each in mine)
     single = len(inputs) + len(errors) == 1
+    if number > 1:  # the first share tells of what concerns all, and under torchrun has the terminal to itself
+        errors = []
+        if not shard:
+            hush()
     if not formats:
         return Batch([Job(each, {}) for each in inputs if each in mine], 0, errors, seconds, single)
     planned = plan(inputs, suffixes, out, overwrite, arguments)
     jobs = [job for job in planned.jobs if job.input in mine]
     kept = sum(each in mine for each in planned.kept)
-    return Batch(jobs, kept, [*errors, *planned.errors], seconds, single)
+    return Batch(jobs, kept, [*errors, *planned.errors] if number == 1 else [], seconds, single)
 
 
 def transcribe(recognizer: Recognizer, batch: Batch) -> Iterator[Transcript]:

@@ -14,6 +14,7 @@ from conftest import status_of, write_tone
 from asr import load
 from asr.errors import DataError
 from asr.formats import FORMATS, parse
+from asr.progress import console
 from asr.transcript import Transcript
 from asr.transcription import Tally, prepare
 
@@ -138,12 +139,24 @@ def test_shares_are_all_together_once(transcribe, talks, texts, capsys, monkeypa
         printed += capsys.readouterr().out.splitlines()
     assert sorted(printed) == sorted(lines_of(texts))
     printed = []
+    monkeypatch.setattr(console(), "quiet", False)  # which is put back, as the second process is hushed
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in "01":
         monkeypatch.setenv("RANK", rank)
         assert transcribe(talks) == 0
         printed += capsys.readouterr().out.splitlines()
     assert sorted(printed) == sorted(lines_of(texts))
+
+
+def test_what_is_wrong_with_the_inputs_is_told_in_the_first_share(transcribe, talks, tmp_path, capsys):
+    for name in ("one.wav", "one.mp3"):
+        write_tone(tmp_path / name)
+    found = []
+    for number in (1, 2):
+        shard = ("--shard", f"{number}/2", "--out", tmp_path / "out")
+        found.append(transcribe(tmp_path / "one.wav", tmp_path / "one.mp3", tmp_path / "nowhere.wav", *shard))
+        found.append(sum(line.startswith("asr: ") for line in capsys.readouterr().err.splitlines()))
+    assert found == [1, 3, 0, 0]
 
 
 def test_stdin_as_a_recording_and_as_bare_samples(transcribe, talks, texts, capsys, monkeypatch):
