@@ -29,7 +29,7 @@ HEADER_BYTES = 44
 """Of the WAV files that Python's `wave` writes."""
 
 
-class Hearing(Protocol):
+class Transcriber(Protocol):
     """What listening needs of a recognizer."""
 
     @property
@@ -58,7 +58,7 @@ class Pace:
     """The shortest pause. Much of it lies within words: a token's peak is shorter than its sound."""
 
 
-class Recording:
+class Spool:
     """The sound so far, in a WAV of 16 bits that is whole after every block; memory is that of a block.
 
     Raises:
@@ -75,7 +75,7 @@ class Recording:
         self._writer = self._open.enter_context(wave.Wave_write(file))
         self._writer.setparams((1, 2, sample_rate_hz, 0, "NONE", ""))
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> "Spool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class Recording:
 class Listener:
     """Tells the words of a growing recording, each of them once."""
 
-    def __init__(self, recognizer: Hearing, recording: Recording, pace: Pace) -> None:
+    def __init__(self, recognizer: Transcriber, recording: Spool, pace: Pace) -> None:
         self._recognizer = recognizer
         self._recording = recording
         self._pace = pace
@@ -190,7 +190,7 @@ class Figures:
 
 
 def session(
-    recognizer: Hearing,
+    recognizer: Transcriber,
     source: Source,
     out: Path | None = None,
     stopping: Callable[[], bool] = lambda: False,
@@ -209,7 +209,7 @@ def session(
     """
     with TemporaryDirectory() as folder:
         path = out or Path(folder) / "heard.wav"
-        with Recording(path, recognizer.sample_rate_hz) as recording, display(tell) as show:
+        with Spool(path, recognizer.sample_rate_hz) as recording, display(tell) as show:
             figures = listen(recognizer, source, recording, show, stopping, seconds)
         if not figures.audio_s:
             raise AudioError("no sound has come in")
@@ -225,9 +225,9 @@ def session(
 
 
 def listen(
-    recognizer: Hearing,
+    recognizer: Transcriber,
     source: Source,
-    recording: Recording,
+    recording: Spool,
     show: Show,
     stopping: Callable[[], bool] = lambda: False,
     seconds: float = math.inf,

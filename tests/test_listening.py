@@ -17,7 +17,7 @@ from asr import listening
 from asr.alignment import Word
 from asr.audio import read, read_blocks
 from asr.errors import AudioError
-from asr.listening import Pace, Recording, listen, session, settled_until
+from asr.listening import Pace, Spool, listen, session, settled_until
 from asr.microphone import Playback
 from asr.transcript import Transcript
 
@@ -86,7 +86,7 @@ def told(samples, times, folder, jitter_s=0.0):
         words.extend(now)
         steps.append([word.text for word in [*words, *others]])
 
-    with Recording(folder / "a.wav", RATE_HZ) as recording:
+    with Spool(folder / "a.wav", RATE_HZ) as recording:
         listen(recognizer, Blocks(samples), recording, show)
     return [word.text for word in words], steps, recognizer
 
@@ -172,7 +172,7 @@ def test_a_step_is_put_off_while_sound_is_waiting(tmp_path, capfd):
     samples, times = said([0.3] * 12, [0.4] * 12)
     recognizer, words = FakeRecognizer(times), []
     waiting_s = [0.0] * 15 + [3.0 - 0.1 * number for number in range(30)]
-    with Recording(tmp_path / "a.wav", RATE_HZ) as recording:
+    with Spool(tmp_path / "a.wav", RATE_HZ) as recording:
         figures = listen(
             recognizer, Blocks(samples, waiting_s=waiting_s), recording, lambda now, others: words.extend(now)
         )
@@ -183,7 +183,7 @@ def test_a_step_is_put_off_while_sound_is_waiting(tmp_path, capfd):
 
 def test_the_sound_is_kept_as_it_comes(tmp_path):
     sound = np.concatenate([tone(50, 1.0, RATE_HZ), np.array([1.5, -1.5], np.float32)])
-    with Recording(tmp_path / "a.wav", RATE_HZ) as recording:
+    with Spool(tmp_path / "a.wav", RATE_HZ) as recording:
         for block in np.split(sound, [300, 300, 700]):
             recording.append(block)
             kept, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")  # whole while it grows
@@ -196,9 +196,9 @@ def test_the_sound_is_kept_as_it_comes(tmp_path):
 def test_a_recording_that_cannot_be_kept(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"precious")
     with pytest.raises(AudioError, match=r"a.wav: there is such a file already"):
-        Recording(tmp_path / "a.wav", RATE_HZ)
+        Spool(tmp_path / "a.wav", RATE_HZ)
     with pytest.raises(AudioError, match=r"b.wav: cannot be written \(No such file or directory\)"):
-        Recording(tmp_path / "missing" / "b.wav", RATE_HZ)
+        Spool(tmp_path / "missing" / "b.wav", RATE_HZ)
     assert (tmp_path / "a.wav").read_bytes() == b"precious"
 
 
