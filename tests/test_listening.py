@@ -6,6 +6,7 @@ import re
 import signal
 from itertools import pairwise
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -256,7 +257,12 @@ def test_ctrl_c(babbler, sweep, monkeypatch, capfd, times, status):
     def blocks(self, sample_rate_hz):
         yield from read_blocks(sweep, sample_rate_hz, 0.5)
         for _ in range(times):
+            handler = signal.getsignal(signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(300):  # two that come at once count as one: wait till the first has been noted
+                if signal.getsignal(signal.SIGINT) is not handler:
+                    break
+                sleep(0.01)
         while True:
             yield np.zeros(1600, np.float32)
 

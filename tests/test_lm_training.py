@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from conftest import status_of
+from conftest import status_of, write_tone
 
 from asr.config import parse_overrides
 from asr.errors import ConfigError, DataError
@@ -149,12 +149,12 @@ def test_the_commands(tmp_path, capsys):
 
 
 def test_mistakes_are_one_line(made, tmp_path, capsys):
-    text = made / "text.txt"
+    text, tone = made / "text.txt", write_tone(tmp_path / "tone.wav")
     for arguments, message in (
         (["lm", "train", tmp_path / "gone.txt", "--kind", "lstm", "--out", tmp_path / "lm"], "gone.txt: No such file"),
         (["lm", "perplexity", made / "lm", text], "did you mean"),
         (["lm", "generate", made / "lm" / "model", "--temperature", "-1"], "temperature = -1: 0 or more is needed"),
-        (["transcribe", text, "--model", made / "lm" / "model"], "a language model, where a speech recognition model"),
+        (["transcribe", tone, "--model", made / "lm" / "model"], "a language model, where a speech recognition model"),
     ):
         assert status_of(*arguments) == 1
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("asr: ")]
