@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS = [
     ["cli"],
+    ["asr.commands.recipes", "asr.commands.speech", "asr.commands.language"],
     ["asr.experiment"],
     ["asr.recipe", "asr.tuner"],
     ["asr.speech", "asr.aligner", "asr.evaluation", "asr.transcription", "asr.lm.training"],
@@ -82,6 +83,7 @@ LAYERS = [
         "asr.lm.units",
     ],
     [
+        "asr.commands.options",
         "asr.text",
         "asr.dashboard",
         "asr.events",

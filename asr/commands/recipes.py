@@ -1,0 +1,146 @@
+"""Recipes: their stages, one by one or all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr.commands.options import Device, Overrides, command_line
+from asr.errors import AsrError
+
+if TYPE_CHECKING:
+    from asr.experiment import Experiment
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Such as numbers or librispeech/mini: see 'asr recipes'.")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--exp", metavar="DIR", help="The experiment folder (default: exp/RECIPE).")
+]
+Force = Annotated[bool, typer.Option("--force", help="Do it again even when nothing has changed.")]
+CorpusFolder = Annotated[
+    Path | None,
+    typer.Option("--corpus", metavar="DIR", help="Where the corpus is (default: its folder below $ASR_CORPORA)."),
+]
+InitFrom = Annotated[
+    Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
+]
+Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
+
+
+def recipes() -> None:
+    """List the recipes."""
+    from asr.recipe import read_recipe, recipe_names
+
+    names = recipe_names()
+    for name in names:
+        print(f"{name:{max(map(len, names))}}  {read_recipe(name).config.description}")
+
+
+def run(
+    recipe: RecipeName,
+    first: Annotated[str, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = "data-prep",
+    last: Annotated[str, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = "score",
+    overrides: Overrides = None,
+    exp: Folder = None,
+    corpus: CorpusFolder = None,
+    download: Download = False,
+    init_from: InitFrom = None,
+    noise: Noise = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Run a recipe: data-prep, train, decode, score. Stages whose inputs have not changed are skipped."""
+    more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
+    _run(recipe, overrides, exp, first, last, force, device=device, **more)
+
+
+def data_prep(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    corpus: CorpusFolder = None,
+    download: Download = False,
+    force: Force = False,
+) -> None:
+    """Check every utterance and write the manifests; what cannot be used is listed with its reason."""
+    _run(recipe, overrides, exp, "data-prep", "data-prep", force, corpus=corpus, download=download)
+
+
+def check(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    init_from: InitFrom = None,
+    noise: Noise = None,
+    device: Device = "auto",
+) -> None:
+    """Look at all that training needs, and try its longest batch; 'asr train' does so by itself."""
+    from asr.distributed import Processes
+
+    more = {"device": device, "init_from": init_from, "noise": noise}
+    _experiment(recipe, overrides, exp, processes=Processes(), **more).check()
+
+
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    init_from: InitFrom = None,
+    noise: Noise = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Train; a broken-off training goes on where it was."""
+    _run(recipe, overrides, exp, "train", "train", force, device=device, init_from=init_from, noise=noise)
+
+
+def decode(
+    recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, device: Device = "auto", force: Force = False
+) -> None:
+    """Write what the model hears in the dev and test splits."""
+    _run(recipe, overrides, exp, "decode", "decode", force, device=device)
+
+
+def score(recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, force: Force = False) -> None:
+    """Score the decoded splits and write RESULTS.md."""
+    _run(recipe, overrides, exp, "score", "score", force)
+
+
+def plot(
+    exp: Annotated[Path, typer.Argument(metavar="EXP", help="An experiment folder, such as exp/numbers.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="The picture (default: EXP/training/training.png).")
+    ] = None,
+) -> None:
+    """Draw loss, WER on dev and learning rate by epoch, also while training goes on."""
+    from asr.errors import DataError
+    from asr.files import read_json_lines
+    from asr.report import draw_training
+
+    history, picture = exp / "training" / "history.jsonl", out or exp / "training" / "training.png"
+    records = read_json_lines(history)
+    if not records:
+        raise DataError(f"{history}: no epoch has ended yet")
+    if not draw_training(records, picture):
+        raise AsrError("a picture needs matplotlib: pip install 'asr[plot]'")
+    print(picture)
+
+
+def _run(
+    recipe: str, overrides: list[str] | None, exp: Path | None, first: str, last: str, force: bool, **more: Any
+) -> None:
+    from asr.distributed import together
+
+    with together() as processes:
+        _experiment(recipe, overrides, exp, processes=processes, **more).run(first, last, force)
+
+
+def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **more: Any) -> "Experiment":
+    from asr.config import parse_overrides
+    from asr.experiment import Experiment
+    from asr.recipe import read_recipe
+
+    found = read_recipe(recipe, parse_overrides(overrides or []))
+    return Experiment(found, exp or Path("exp") / found.name, command_line(), **more)
