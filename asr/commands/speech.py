@@ -65,8 +65,9 @@ def transcribe(
 ) -> None:
     """Print the words said in recordings of any length, or write them to files.
 
-    Of several recordings, each line begins with the recording and a tab. A model that was tuned with a language model uses it; --lm, --hotword, --nbest or --set decoding.beam=50 ask for a
-    beam search of one's own. A batch that was broken off goes on where it was: files that are there are kept.
+    Of several recordings, each line begins with the recording and a tab. A model that was tuned with a language model
+    uses it; --lm, --hotword, --nbest or --set decoding.beam=50 ask for a beam search of one's own. A batch that was
+    broken off goes on where it was: files that are there are kept.
     """
     from asr.progress import say
     from asr.transcription import Tally, prepare, transcribe
