@@ -45,10 +45,16 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         Path(beside).unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed processes have left unfinished in a folder and in those right below it."""
+def sweep(folder: Path, older_than_s: float = 0.0) -> None:
+    """Removes what killed processes have left unfinished in a folder and in those right below it.
+
+    Args:
+        older_than_s: Where others may be at work, so that what they are just writing stays.
+    """
     for path in (*folder.glob(f".*{UNFINISHED}"), *folder.glob(f"*/.*{UNFINISHED}")):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may have removed it, or finished it
+            if time.time() - path.stat().st_mtime >= older_than_s:
+                path.unlink()
 
 
 @contextmanager

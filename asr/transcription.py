@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr.errors import AsrError
+from asr.files import sweep
 from asr.formats import format_named, render
 from asr.inputs import STDIN, Input, find
 from asr.outputs import Job, plan, write
@@ -12,6 +13,9 @@ from asr.progress import bar, console, hush
 from asr.recognizer import Recognizer
 from asr.shards import lengths_s, parse_shard, shard_of_environment, share
 from asr.transcript import Transcript
+
+ABANDONED_S = 3600.0
+"""An unfinished file of that age is one that nobody is writing any more."""
 
 ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 """A name may hold what would break a line."""
@@ -109,6 +113,8 @@ def prepare(
         return Batch([Job(each, {}) for each in inputs if each in mine], 0, errors, seconds, single)
     planned = plan(inputs, suffixes, out, overwrite, arguments)
     jobs = [job for job in planned.jobs if job.input in mine]
+    for folder in {path.parent for job in jobs for path in job.paths.values()}:
+        sweep(folder, ABANDONED_S)
     kept = sum(each in mine for each in planned.kept)
     return Batch(jobs, kept, [*errors, *planned.errors] if number == 1 else [], seconds, single)
 

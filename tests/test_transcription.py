@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from time import time
 
 import numpy as np
 import pytest
@@ -106,6 +107,15 @@ def test_a_batch_that_was_broken_off_goes_on(transcribe, talks, tmp_path, capsys
     assert {name: (tmp_path / name).read_text() for name in whole} == {**whole, "a.json": "mine"}
     assert transcribe(*arguments, "--overwrite") == 0
     assert {name: (tmp_path / name).read_text() for name in whole} == whole
+
+
+def test_what_a_killed_process_left_unfinished_goes_and_what_is_being_written_stays(transcribe, talks, tmp_path):
+    left, new = (tmp_path / f".{name}.txt.x.unfinished" for name in "ab")
+    for path, age_s in ((left, 7200), (new, 60)):
+        path.touch()
+        os.utime(path, (time() - age_s,) * 2)
+    assert transcribe(talks / "a.wav", "--out", tmp_path) == 0
+    assert files_in(tmp_path) == [new.name, "a.txt"]
 
 
 def test_nothing_is_loaded_when_all_is_there(talks, tmp_path, capsys):
