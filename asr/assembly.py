@@ -1,47 +1,14 @@
 """What was heard of a recording piece by piece, put together: stretches to be read, and at last a transcript."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from asr.alignment import Word
 from asr.errors import AsrError
-from asr.hearing import Matrix, Piece
-from asr.reading import Reader, Reading, joined
+from asr.hearing import Piece
+from asr.reading import Reading, joined
 from asr.stretches import Stretch, Stretches
 from asr.text import Vocabulary
 from asr.transcript import Transcript
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A reading that waits for others: small objects left among many that come and go would keep their memory taken."""
-
-    reading: Reading
-    """Without its words."""
-    texts: str
-    """Of the words, a line each."""
-    numbers: NDArray[np.float64]
-    """(words, 3): start, end, confidence."""
-
-    @classmethod
-    def of(cls, reading: Reading) -> "Packed":
-        numbers = [(word.start_s, word.end_s, word.confidence) for word in reading.words]
-        texts = "\n".join(word.text for word in reading.words)
-        return cls(Reading(reading.text, (), reading.alternatives), texts, np.array(numbers).reshape(-1, 3))
-
-    def reading_again(self) -> Reading:
-        texts = self.texts.split("\n") if self.texts else []
-        words = tuple(Word(text, *numbers) for text, numbers in zip(texts, self.numbers.tolist(), strict=True))
-        return Reading(self.reading.text, words, self.reading.alternatives)
-
-
-def read_packed(reader: Reader, matrices: Sequence[Matrix], durations_s: Sequence[float]) -> list[Packed]:
-    """As `Reader.read`."""
-    return [Packed.of(reading) for reading in reader.read(matrices, durations_s)]
 
 
 class Assembly:
@@ -55,7 +22,7 @@ class Assembly:
         self.waiting: dict[int, Piece] = {}
         self.index, self.ended = 0, False
         self.stretches = Stretches(frame_s, tokens.index(" ") if " " in tokens else None)
-        self.readings: list[tuple[int, Future[list[Packed]], int]] = []
+        self.readings: list[tuple[int, Future[list[Reading]], int]] = []
 
     @property
     def complete(self) -> bool:
@@ -76,7 +43,7 @@ class Assembly:
         """How long a stretch lasts; the last frame may reach beyond the recording."""
         return min(len(stretch.matrix) * self.frame_s, self.duration_s - stretch.start * self.frame_s)
 
-    def await_reading(self, stretch: Stretch, readings: Future[list[Packed]], place: int) -> None:
+    def await_reading(self, stretch: Stretch, readings: Future[list[Reading]], place: int) -> None:
         """What the stretch says will be at that place of the readings."""
         self.readings.append((stretch.start, readings, place))
 
@@ -84,7 +51,7 @@ class Assembly:
         """What the recording says, once all stretches are read."""
         if self.error:
             return Transcript(self.source, "", 0.0, self.error)
-        parts = [(start, future.result()[place].reading_again()) for start, future, place in self.readings]
+        parts = [(start, future.result()[place]) for start, future, place in self.readings]
         reading = joined(parts, self.frame_s, self.duration_s, nbest) if len(parts) > 1 else parts[0][1]
         words, alternatives = reading.words, reading.alternatives
         return Transcript(self.source, reading.text, self.duration_s, None, words, alternatives, model)

@@ -124,16 +124,17 @@ class LogMel(nn.Module):
         sums: deque[Tensor] = deque()
         total = torch.zeros(1, dtype=torch.float64)
         for energies, samples in self._steps(blocks):
-            waiting.append((energies, bool(samples.numel() and max(map(abs, samples.aminmax())) > SILENCE)))
-            sums.append(self._sums(energies, samples))
+            frames = energies if self.config.normalisation == "level" else (energies + LOG_FLOOR).log()
+            waiting.append((frames, bool(samples.numel() and max(map(abs, samples.aminmax())) > SILENCE)))
+            sums.append(self._sums(frames, samples))
             total = total + sums[-1]
             if len(sums) > reach:
                 total = total - sums.popleft()
             while len(sums) == reach and len(waiting) > reach // 2:
-                energies, loud = waiting.popleft()
-                yield self._normalised_by(total, energies), loud
-        for energies, loud in waiting:
-            yield self._normalised_by(total, energies), loud
+                frames, loud = waiting.popleft()
+                yield self._normalised_by(total, frames), loud
+        for frames, loud in waiting:
+            yield self._normalised_by(total, frames), loud
 
     @property
     def fitted(self) -> bool:
@@ -167,21 +168,24 @@ class LogMel(nn.Module):
                 held, done = held[begin * hop :], until - begin
         yield from steps(frame_count(len(held), self.config))
 
-    def _sums(self, energies: Tensor, samples: Tensor) -> Tensor:
+    def _sums(self, frames: Tensor, samples: Tensor) -> Tensor:
         """What normalisation has to know of a step, to be added up; its first is a count."""
         if self.config.normalisation == "level":
             return torch.stack([torch.tensor(len(samples)), samples.double().square().sum()])
-        frames = (energies + LOG_FLOOR).log().double()
+        frames = frames.double()
         return torch.cat([torch.tensor([len(frames)]), frames.sum(0), frames.square().sum(0)])
 
-    def _normalised_by(self, sums: Tensor, energies: Tensor) -> Tensor:
-        """A step's (T', F) energies to features, given the sums of all the steps that count."""
-        means = (sums[1:] / sums[0]).float()
-        frames = self._log(energies, means[0])
+    def _normalised_by(self, sums: Tensor, frames: Tensor) -> Tensor:
+        """A step's (T', F) features, given the sums of all the steps that count.
+
+        Args:
+            frames: Mel energies for `normalisation = "level"`, else their logarithms.
+        """
+        means = sums[1:] / sums[0]
         if self.config.normalisation == "level":
-            mean, deviation = self.mean, self.deviation
+            mean, deviation, frames = self.mean, self.deviation, self._log(frames, means[0].float())
         else:
-            mean, square = (sums[1:] / sums[0]).view(2, -1)
+            mean, square = means.view(2, -1)
             mean, deviation = mean.float(), ((square - mean.square()).clamp(min=0) + LEAST_VARIANCE).sqrt().float()
         return (frames - mean) / deviation
 

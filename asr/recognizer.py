@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asr.assembly import Assembly, Packed, read_packed
+from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.dataset import Batch
@@ -161,7 +161,7 @@ class Recognizer:
 
         jobs: dict[int, Assembly] = {}
         nbest, number = self.reader.nbest, 0
-        readings: Future[list[Packed]] | None = None
+        readings: Future[list[Reading]] | None = None
         thread = ThreadPoolExecutor(1, "reading")  # so that reading one batch goes on while the next is heard
         try:
             for pieces in self.hearing.hear(named(), advance):
@@ -174,7 +174,7 @@ class Recognizer:
                 durations_s = [job.until_s(stretch) for job, stretch in parts]
                 if readings:
                     readings.result()  # a slow search would fall behind ever more, out of reach of `advance`
-                readings = thread.submit(read_packed, self.reader, matrices, durations_s)
+                readings = thread.submit(self.reader.read, matrices, durations_s)
                 for place, (job, stretch) in enumerate(parts):
                     job.await_reading(stretch, readings, place)
                 while number in jobs and jobs[number].complete:
