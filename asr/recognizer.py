@@ -18,6 +18,7 @@ from torch import Tensor
 from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
+from asr.config import nearest
 from asr.dataset import Batch
 from asr.decoding import greedy
 from asr.device import choose
@@ -267,10 +268,14 @@ def find_model(named: str | None = None) -> Path:
     Raises:
         ModelError: There is none, or more than one to choose from.
     """
-    if named or (named := os.environ.get("ASR_MODEL")):
-        experiment = Path("exp") / named / "model"
-        return experiment if experiment.is_dir() and not (Path(named) / "config.json").is_file() else Path(named)
     paths = sorted(Path("exp").rglob("model/config.json"))
+    if named or (named := os.environ.get("ASR_MODEL")):
+        experiments = {path.parents[1].relative_to("exp").as_posix(): path.parent for path in paths}
+        if named in experiments and not (Path(named) / "config.json").is_file():
+            return experiments[named]
+        if experiments and not Path(named).exists():
+            raise ModelError(f"{named}: no such model folder{nearest(named, experiments)}")
+        return Path(named)
     found = [path.parent for path in paths if kind_of(read_json(path)) != "language model"]
     if len(found) == 1:
         return found[0]

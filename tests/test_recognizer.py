@@ -173,8 +173,13 @@ def test_which_model_is_used(babbler, tmp_path, monkeypatch):
             assert str(find_model()) == name
     with pytest.raises(ModelError, match="several models below exp/; choose with --model: exp/one/model, exp/two"):
         find_model()
+    assert str(find_model("one")) == "exp/one/model"
+    assert str(find_model("two/deeper")) == "exp/two/deeper/model"
+    with pytest.raises(ModelError, match="two/depeer: no such model folder; did you mean 'two/deeper'?"):
+        find_model("two/depeer")
     monkeypatch.setenv("ASR_MODEL", str(babbler))
     assert find_model() == babbler
+    assert str(find_model("exp/two/deeper/model")) == "exp/two/deeper/model"
 
 
 def whole(recognizer, samples):
