@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jiwer
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,19 +18,6 @@ CLOSEST = 1e-6
 """A confidence is taken to be at least this far from 0 and from 1, so that it has a logit."""
 
 NEWTON_STEPS = 50
-
-
-def correct_words(reference: str, hypothesis: str) -> list[bool]:
-    """For each word of the hypothesis whether it was said: not substituted and not inserted.
-
-    >>> correct_words("the cat sat", "a cat sat down")
-    [False, True, True, False]
-    """
-    right = [False] * len(hypothesis.split())
-    for chunk in jiwer.process_words(" ".join(reference.split()), " ".join(hypothesis.split())).alignments[0]:
-        if chunk.type == "equal":
-            right[chunk.hyp_start_idx : chunk.hyp_end_idx] = [True] * (chunk.hyp_end_idx - chunk.hyp_start_idx)
-    return right
 
 
 @settings

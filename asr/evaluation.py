@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from asr.alignment import Word
-from asr.confidence import correct_words, expected_calibration_error, reliability, reliability_table
+from asr.confidence import expected_calibration_error, reliability, reliability_table
 from asr.dataset import SpeechDataset, load, plan
 from asr.distributed import Processes
 from asr.errors import DataError
 from asr.files import read_json_lines, write_json, writing
 from asr.manifest import Utterance
+from asr.metrics import correct_words
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer

@@ -1,25 +1,20 @@
-"""Word and character error rates: counted per utterance, joined by id, summed, and given with an interval."""
+"""Word and character error rates: counted per utterance by its fewest edits, joined by id and summed."""
 
 import operator
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, NamedTuple
 
-import jiwer
-import numpy as np
-from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 from rich.cells import cell_len, set_cell_size
 
 from asr.errors import DataError
 
-FEWEST_SPEAKERS = 5
-"""With fewer, resampling them says little about the speakers who were not recorded: utterances are resampled."""
+Kind = Literal["equal", "substitute", "delete", "insert"]
 
-TAILS = (0.025, 0.975)
-DRAWS_AT_ONCE = 1_000_000
-"""Bounds the memory of `interval`; the result does not depend on it."""
+KINDS: dict[str, Kind] = {"equal": "equal", "replace": "substitute", "delete": "delete", "insert": "insert"}
+"""By RapidFuzz's names."""
 
 GAP = "***"
 MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
@@ -53,24 +48,39 @@ class Errors:
 
     @property
     def wer(self) -> float:
-        return _rate(self.word_errors, self.words)
+        return rate(self.word_errors, self.words)
 
     @property
     def cer(self) -> float:
-        return _rate(self.character_errors, self.characters)
+        return rate(self.character_errors, self.characters)
 
     @property
     def sentence_error_rate(self) -> float:
-        return _rate(self.wrong_sentences, self.sentences)
+        return rate(self.wrong_sentences, self.sentences)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Where the WER lies with 95 % confidence, as fractions, and what was resampled to tell."""
+class Column(NamedTuple):
+    """One step of an alignment of words."""
 
-    low: float
-    high: float
-    unit: Literal["speaker", "utterance"]
+    kind: Kind
+    said: str
+    """A word of the reference; empty when the step is an insertion."""
+    heard: str
+    """A word of the hypothesis; empty when the step is a deletion."""
+
+
+def align(reference: str, hypothesis: str) -> list[Column]:
+    """The words of both, side by side, in one of the ways that make the fewest errors; which one is RapidFuzz's choice.
+
+    >>> [tuple(column) for column in align("the cat sat", "cat sad")]
+    [('delete', 'the', ''), ('equal', 'cat', 'cat'), ('substitute', 'sat', 'sad')]
+    """
+    said, heard = reference.split(), hypothesis.split()
+    columns: list[Column] = []
+    for part in Levenshtein.opcodes(said, heard):
+        words = said[part.src_start : part.src_end], heard[part.dest_start : part.dest_end]
+        columns += [Column(KINDS[part.tag], *pair) for pair in zip_longest(*words, fillvalue="")]
+    return columns
 
 
 def count_errors(reference: str, hypothesis: str) -> Errors:
@@ -78,21 +88,38 @@ def count_errors(reference: str, hypothesis: str) -> Errors:
 
     Words are what white space separates. Characters are those of the words joined by single spaces, and the spaces
     count. Nothing else is normalised: case, punctuation and the two ways to write an accent are differences. Where
-    several alignments have the fewest edits, jiwer chooses, and with it how they split into three kinds.
+    several alignments have the fewest edits, RapidFuzz chooses, as it does for jiwer, and with it how they split into
+    three kinds.
     """
-    reference, hypothesis = _single_spaced(reference), _single_spaced(hypothesis)
-    by_word = jiwer.process_words(reference, hypothesis)
-    by_character = jiwer.process_characters(reference, hypothesis)
+    said, heard = reference.split(), hypothesis.split()
+    counts = count_edits(said, heard)
+    reference, hypothesis = " ".join(said), " ".join(heard)
     return Errors(
-        words=len(reference.split()),
-        substitutions=by_word.substitutions,
-        deletions=by_word.deletions,
-        insertions=by_word.insertions,
+        len(said),
+        *counts,
         characters=len(reference),
-        character_errors=by_character.substitutions + by_character.deletions + by_character.insertions,
+        character_errors=Levenshtein.distance(reference, hypothesis) if any(counts) else 0,
         sentences=1,
-        wrong_sentences=int(reference != hypothesis),
+        wrong_sentences=int(any(counts)),
     )
+
+
+def count_edits(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int, int]:
+    """How many words of an alignment with the fewest errors are substituted, deleted and inserted."""
+    if said == heard:
+        return 0, 0, 0
+    tags = [tag for tag, _, _ in Levenshtein.editops(said, heard).as_list()]
+    substitutions, deletions = tags.count("replace"), tags.count("delete")
+    return substitutions, deletions, len(tags) - substitutions - deletions
+
+
+def correct_words(reference: str, hypothesis: str) -> list[bool]:
+    """For each word of the hypothesis whether it was said: not substituted and not inserted.
+
+    >>> correct_words("the cat sat", "a cat sat down")
+    [False, True, True, False]
+    """
+    return [column.kind == "equal" for column in align(reference, hypothesis) if column.kind != "delete"]
 
 
 def score(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[str, Errors]:
@@ -103,9 +130,9 @@ def score(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[
     """
     complaints = []
     if missing := references.keys() - hypotheses.keys():
-        complaints.append(f"no hypothesis for {len(missing)} of {len(references)} references ({_first(missing)})")
+        complaints.append(f"no hypothesis for {len(missing)} of {len(references)} references ({first_of(missing)})")
     if extra := hypotheses.keys() - references.keys():
-        complaints.append(f"no reference for {len(extra)} of {len(hypotheses)} hypotheses ({_first(extra)})")
+        complaints.append(f"no reference for {len(extra)} of {len(hypotheses)} hypotheses ({first_of(extra)})")
     if complaints:
         raise DataError("; ".join(complaints))
     return {name: count_errors(reference, hypotheses[name]) for name, reference in references.items()}
@@ -120,39 +147,6 @@ def worst(errors: Mapping[str, Errors], count: int) -> list[str]:
     return sorted(errors, key=lambda name: (-errors[name].word_errors, name))[:count]
 
 
-def interval(
-    errors: Mapping[str, Errors], groups: Mapping[str, str], resamples: int = 10_000, seed: int = 0
-) -> Interval:
-    """The 95 % bootstrap interval of the pooled WER: as many speakers as there are, drawn again with replacement.
-
-    A speaker's utterances go wrong together, so that resampling utterances gives too narrow an interval. It is done
-    all the same, and `unit` says so, if the speakers are fewer than `FEWEST_SPEAKERS` or one is not known.
-
-    Args:
-        groups: The speaker of each id; missing or empty: not known.
-
-    Raises:
-        DataError: There is no utterance.
-
-    Source: Bisani & Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004,
-        who draw utterances; speakers as the blocks to draw: Liu & Peng, Interspeech 2020. Percentiles are order
-        statistics, without interpolation, as a resample with no words has an infinite WER.
-    """
-    if not errors:
-        raise DataError("no utterances, so that their WER has no interval")
-    speakers = {groups.get(name, "") for name in errors}
-    by_speaker = "" not in speakers and len(speakers) >= FEWEST_SPEAKERS
-    wrong, words = Counter[str](), Counter[str]()
-    for name, counts in errors.items():
-        unit = groups[name] if by_speaker else name
-        wrong[unit] += counts.word_errors
-        words[unit] += counts.words
-    order = sorted(words)  # whatever the order of `errors`, the same seed draws the same units
-    table = np.array([(wrong[unit], words[unit]) for unit in order])
-    low, high = np.quantile(_resampled_wer(table, resamples, seed), TAILS, method="inverted_cdf")
-    return Interval(float(low), float(high), "speaker" if by_speaker else "utterance")
-
-
 def aligned(reference: str, hypothesis: str) -> str:
     """One utterance's words in columns, for a monospaced terminal: reference, hypothesis, and S, D or I under an error.
 
@@ -162,44 +156,25 @@ def aligned(reference: str, hypothesis: str) -> str:
          D       S      I
     ```
     """
-    columns = [("REF:", "HYP:", ""), *_columns(reference.split(), hypothesis.split())]
+    columns = [("REF:", "HYP:", ""), *_marked(align(reference, hypothesis))]
     widths = [max(map(cell_len, column)) for column in columns]
     rows = zip(*columns, strict=True)
     return "\n".join(" ".join(map(set_cell_size, row, widths)).rstrip() for row in rows)
 
 
-def _columns(reference: list[str], hypothesis: list[str]) -> Iterator[tuple[str, str, str]]:
-    for chunk in jiwer.process_words(" ".join(reference), " ".join(hypothesis)).alignments[0]:
-        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        recognised = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        for pair in zip_longest(said, recognised, fillvalue=GAP):
-            yield *pair, MARKS[chunk.type]
-
-
-def _resampled_wer(table: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np.float64]:
-    """The pooled WER of each resample of a table of `(word errors, words)`, one row a unit."""
-    generator = np.random.default_rng(seed)
-    wrong_by_unit, words_by_unit = table.T.copy()  # two dense columns: gathering is four times as fast
-    rates = np.empty(resamples)
-    rows = max(1, DRAWS_AT_ONCE // len(table))
-    for start in range(0, resamples, rows):
-        drawn = generator.integers(len(table), size=(min(rows, resamples - start), len(table)))
-        wrong, words = wrong_by_unit[drawn].sum(axis=1), words_by_unit[drawn].sum(axis=1)
-        nothing_said = np.where(wrong > 0, np.inf, 0.0)
-        rates[start : start + rows] = np.divide(wrong, words, out=nothing_said, where=words > 0)
-    return rates
-
-
-def _rate(errors: int, count: int) -> float:
+def rate(errors: int, count: int) -> float:
+    """Errors by what they were counted in: 0 of nothing is 0, and any of nothing infinite."""
     if count == 0:
         return float("inf") if errors else 0.0
     return errors / count
 
 
-def _single_spaced(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _first(ids: Iterable[str]) -> str:
+def first_of(ids: Iterable[str]) -> str:
+    """The first three in a message, and dots for more."""
     named = [repr(name) for name in sorted(ids)]
     return ", ".join(named[:3] + ["..."] * (len(named) > 3))
+
+
+def _marked(columns: Iterable[Column]) -> Iterator[tuple[str, str, str]]:
+    for kind, said, heard in columns:
+        yield said or GAP, heard or GAP, MARKS[kind]

@@ -11,7 +11,8 @@ from asr.confidence import Bin
 from asr.dashboard import best_epoch
 from asr.files import writing
 from asr.manifest import Utterance, hours
-from asr.metrics import Errors, Interval, aligned, interval, score, total, worst
+from asr.metrics import Errors, aligned, score, total, worst
+from asr.scoring.bootstrap import Interval, interval
 
 LISTED = 20
 """Utterances in the listing of the worst."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from asr.confidence import (
     Calibration,
-    correct_words,
     cross_fitted,
     expected_calibration_error,
     fit,
@@ -28,6 +27,7 @@ from asr.files import digest
 from asr.lm import rescoring
 from asr.lm.neural import NeuralModel
 from asr.manifest import Utterance, hours, read_manifest
+from asr.metrics import correct_words
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer

@@ -31,9 +31,10 @@ from asr.lm.corpus import read_sentences
 from asr.lm.counts import count_ngrams
 from asr.lm.kneser_ney import estimate
 from asr.lm.neural import NeuralModel
-from asr.metrics import interval, score, total
+from asr.metrics import score, total
 from asr.reading import Reader
 from asr.recognizer import Recognizer, load
+from asr.scoring.bootstrap import interval
 from asr.text import normalise
 from asr.tuner import Dev, hear
 from asr.tuning import THRESHOLDS, Tuning

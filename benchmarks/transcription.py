@@ -31,8 +31,9 @@ from torch import Tensor
 from asr.audio import read
 from asr.device import choose, describe
 from asr.manifest import Utterance, hours, read_manifest, write_manifest
-from asr.metrics import interval, score, total
+from asr.metrics import score, total
 from asr.recognizer import Recognizer, load
+from asr.scoring.bootstrap import interval
 from asr.text import normalise
 from asr.tuned import read_tuned
 

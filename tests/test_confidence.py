@@ -9,7 +9,6 @@ from asr.confidence import (
     Bin,
     Calibration,
     area_under_curve,
-    correct_words,
     cross_fitted,
     expected_calibration_error,
     fit,
@@ -31,22 +30,6 @@ def drawn(seed: int, count: int, slope: float = 1.0, offset: float = 0.0) -> tup
     confidences = generator.beta(2, 1, count)
     right = generator.random(count) < Calibration(slope, offset)(confidences)
     return confidences.tolist(), right.tolist()
-
-
-@pytest.mark.parametrize(
-    ("reference", "hypothesis", "expected"),
-    [
-        ("", "", []),
-        ("a b", "", []),
-        ("", "a b", [False, False]),
-        ("the cat sat", "the cat sat", [True, True, True]),
-        ("the cat sat", "a cat sat down", [False, True, True, False]),
-        ("the cat sat", "cat", [True]),
-        ("one two", " two  one two ", [False, True, True]),
-    ],
-)
-def test_which_words_are_right(reference, hypothesis, expected):
-    assert correct_words(reference, hypothesis) == expected
 
 
 def test_bins_worked_by_hand():

@@ -1,13 +1,12 @@
 import math
 import random
 from collections import Counter
-from itertools import product
 
+import jiwer
 import pytest
 
-import asr.metrics
 from asr.errors import DataError
-from asr.metrics import FEWEST_SPEAKERS, Errors, Interval, aligned, count_errors, interval, score, total, worst
+from asr.metrics import Column, Errors, align, aligned, correct_words, count_errors, score, total, worst
 
 
 def edits(said, recognised):
@@ -21,13 +20,6 @@ def edits(said, recognised):
     )
 
 
-def exact_quantile(utterances, share):
-    """That of the pooled WER over all equally likely draws of `(word errors, words)`, not a sample of them."""
-    draws = product(utterances, repeat=len(utterances))
-    rates = sorted(sum(wrong for wrong, _ in draw) / sum(words for _, words in draw) for draw in draws)
-    return rates[math.ceil(share * len(rates)) - 1]
-
-
 def utterances(*counts):
     """Errors by id (a, b, ...), from `(word errors, words)`."""
     return {"abcdefgh"[i]: Errors(words=words, substitutions=wrong) for i, (wrong, words) in enumerate(counts)}
@@ -39,11 +31,6 @@ def utterances(*counts):
 )
 def test_the_oracle_on_known_distances(said, recognised, expected):
     assert edits(said, recognised) == edits(recognised, said) == expected
-
-
-def test_the_exact_quantile_by_hand():
-    # Two utterances, four draws: ab, ba and aa, bb; pooled, ab is 3 errors in 4 words, not the mean of 0 and 1.
-    assert [exact_quantile([(0, 1), (3, 3)], share) for share in (0.25, 0.26, 0.75, 0.76)] == [0, 0.75, 0.75, 1]
 
 
 @pytest.mark.parametrize(
@@ -161,86 +148,6 @@ def test_worst_first_and_ties_by_id():
     assert worst(errors, 0) == worst({}, 5) == []
 
 
-def test_single_resamples_of_two_utterances_follow_the_exact_distribution():
-    errors = utterances((0, 1), (3, 3))
-    drawn = Counter(interval(errors, {}, resamples=1, seed=seed).low for seed in range(400))
-    assert drawn.keys() == {0, 0.75, 1}  # in 100, 200 and 100 of 400 seeds; the bounds are four deviations away
-    assert all(abs(drawn[rate] - expected) < 40 for rate, expected in {0: 100, 0.75: 200, 1: 100}.items())
-    assert interval(errors, {}) == Interval(0, 1, "utterance")
-
-
-def test_interval_of_five_by_hand():
-    # The number of draws of e among five is binomial(5, 1/5): P(0) = 0.33, P(<= 2) = 0.94, P(<= 3) = 0.99.
-    assert interval(utterances((0, 1), (0, 1), (0, 1), (0, 1), (1, 1)), {}) == Interval(0, 0.6, "utterance")
-
-
-@pytest.mark.parametrize(
-    "counts", [[(0, 10), (2, 10), (6, 10), (2, 10), (0, 10)], [(0, 9), (1, 1), (2, 5), (0, 1)], [(1, 4), (1, 1)]]
-)
-def test_interval_agrees_with_all_draws(counts):
-    exact = [exact_quantile(counts, share) for share in (0.025, 0.975)]
-    near = [exact_quantile(counts, share) for share in (0.02, 0.03, 0.97, 0.98)]
-    assert set(near) == set(exact)  # so that the chance in 10,000 resamples cannot show
-    found = interval(utterances(*counts), {})
-    assert [found.low, found.high] == exact
-
-
-def test_speakers_are_drawn_whole():
-    errors = utterances((1, 2), (0, 3), (2, 7), (4, 4), (0, 1), (1, 6), (3, 3), (0, 5))
-    groups = dict(zip(errors, "vvwwxyyz", strict=True))
-    pooled = {speaker: total(errors[name] for name in errors if groups[name] == speaker) for speaker in "vwxyz"}
-    found, expected = interval(errors, groups), interval(pooled, {})
-    assert (found.unit, expected.unit) == ("speaker", "utterance")
-    assert (found.low, found.high) == (expected.low, expected.high)
-    assert (found.low, found.high) != (interval(errors, {}).low, interval(errors, {}).high)
-
-
-@pytest.mark.parametrize(
-    "groups",
-    [
-        {},
-        dict.fromkeys("abcdef", ""),
-        dict(zip("abcdef", "stuv" * 2, strict=False)),
-        {**dict(zip("abcdef", "stuvwx", strict=True)), "c": ""},
-        dict(zip("abcde", "stuvw", strict=True)),
-    ],
-    ids=["no speakers", "empty speakers", "too few speakers", "one speaker empty", "one speaker missing"],
-)
-def test_interval_falls_back_to_utterances(groups):
-    errors = utterances((0, 1), (1, 1), (0, 2), (2, 3), (1, 4), (0, 6))
-    assert interval(errors, groups).unit == "utterance"
-    assert interval(errors, dict(zip(errors, "stuvvw", strict=True))).unit == "speaker"
-    assert len(set("stuvw")) == FEWEST_SPEAKERS
-
-
-def test_interval_of_equal_errors_has_no_width():
-    errors = utterances(*[(1, 4)] * 8)
-    assert interval(errors, {}) == Interval(0.25, 0.25, "utterance")
-    assert interval(errors, {name: name for name in errors}) == Interval(0.25, 0.25, "speaker")
-    assert interval(utterances((3, 2)), {}) == Interval(1.5, 1.5, "utterance")
-
-
-def test_interval_depends_on_the_seed_and_on_nothing_else(monkeypatch):
-    errors = utterances((0, 3), (1, 7), (5, 11), (2, 13), (8, 17), (1, 19), (4, 23))
-    found = [interval(errors, {}, resamples=101, seed=seed) for seed in range(3)]
-    assert len(set(found)) == 3
-    assert interval(errors, {}, resamples=101, seed=2) == found[2]
-    assert interval(dict(reversed(errors.items())), {}, resamples=101, seed=2) == found[2]
-    for draws in (1, 7, 50):
-        monkeypatch.setattr(asr.metrics, "DRAWS_AT_ONCE", draws)
-        assert interval(errors, {}, resamples=101, seed=2) == found[2]
-
-
-def test_interval_where_nothing_was_said():
-    assert interval(utterances((0, 0), (0, 0)), {}) == Interval(0, 0, "utterance")
-    assert interval(utterances((2, 0), (0, 5)), {}) == Interval(0, math.inf, "utterance")
-
-
-def test_interval_needs_an_utterance():
-    with pytest.raises(DataError, match="no utterances"):
-        interval({}, {})
-
-
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "lines"),
     [
@@ -272,3 +179,51 @@ def test_aligned_marks_every_error_once():
         errors = count_errors(said, recognised)
         counts = {"S": errors.substitutions, "D": errors.deletions, "I": errors.insertions}
         assert Counter(marks.split()) == Counter(counts)
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "expected"),
+    [
+        ("", "", []),
+        ("a b", "", []),
+        ("", "a b", [False, False]),
+        ("the cat sat", "the cat sat", [True, True, True]),
+        ("the cat sat", "a cat sat down", [False, True, True, False]),
+        ("the cat sat", "cat", [True]),
+        ("one two", " two  one two ", [False, True, True]),
+    ],
+)
+def test_which_words_are_right(reference, hypothesis, expected):
+    assert correct_words(reference, hypothesis) == expected
+
+
+def test_an_alignment_says_both_texts():
+    generator = random.Random(2)
+    for _ in range(100):
+        said, heard = (" ".join(generator.choices("aabc", k=generator.randrange(9))) for _ in range(2))
+        columns = align(said, heard)
+        assert [column.said for column in columns if column.kind != "insert"] == said.split()
+        assert [column.heard for column in columns if column.kind != "delete"] == heard.split()
+        assert all((column.said == column.heard) == (column.kind == "equal") for column in columns)
+        assert sum(column.kind != "equal" for column in columns) == count_errors(said, heard).word_errors
+    assert align("", "") == []
+    assert align("a", "b") == [Column("substitute", "a", "b")]
+
+
+def test_counts_are_those_of_jiwer():
+    generator = random.Random(3)
+    pairs = [
+        tuple(" ".join(generator.choices(["the", "a", "cat", "cats", "é"], k=generator.randrange(12))) for _ in "rh")
+        for _ in range(2000)
+    ]
+    assert sum(not said for said, _ in pairs) > 50
+    for said, heard in pairs:
+        errors, words = count_errors(said, heard), jiwer.process_words(said, heard)
+        assert (errors.substitutions, errors.deletions, errors.insertions) == (
+            words.substitutions,
+            words.deletions,
+            words.insertions,
+        )
+        characters = jiwer.process_characters(said, heard)
+        wrong = characters.substitutions + characters.deletions + characters.insertions
+        assert errors.character_errors == wrong

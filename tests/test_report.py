@@ -10,7 +10,7 @@ from asr import __version__, report
 from asr.confidence import reliability
 from asr.errors import DataError
 from asr.manifest import Utterance
-from asr.metrics import Errors, Interval
+from asr.metrics import Errors
 from asr.report import (
     SplitScore,
     commit,
@@ -22,6 +22,7 @@ from asr.report import (
     score_split,
     summary,
 )
+from asr.scoring.bootstrap import Interval
 
 SPOKEN = {
     "a-1": ("the cat sat on", "cat sad on it", "ann"),
