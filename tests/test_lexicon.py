@@ -1,0 +1,22 @@
+import pytest
+
+from asr.errors import DataError
+from asr.lexicon import read_words
+
+
+def test_the_words_of_a_dictionary_and_of_a_list(tmp_path):
+    path = tmp_path / "lexicon.txt"
+    path.write_text(
+        ";;; CMUdict\n# comment\na AH0\na(2) EY1\n'bout B AW1 T\n\nb(x) B\n(2) T UW1\nnaïve\n", encoding="utf-8"
+    )
+    assert read_words(path) == {"a", "'bout", "b(x)", "(2)", "naïve"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "no words"), (b"\n;;; x\n", "no words"), (b"\xff\xfe", "utf-8")]
+)
+def test_what_is_no_lexicon_is_refused(tmp_path, content, message):
+    path = tmp_path / "lexicon.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"lexicon.txt: .*{message}"):
+        read_words(path)

@@ -1,0 +1,94 @@
+import pytest
+
+from asr.metrics import Errors, total
+from asr.scoring.result import Result, Scored
+from asr.scoring.tables import (
+    UNKNOWN,
+    Confusion,
+    by_duration,
+    by_length,
+    by_speaker,
+    by_vocabulary,
+    confusions,
+    markdown,
+    tables,
+)
+
+RESULT = Result(
+    "test",
+    [
+        Scored("a-1", "the cat sat on", "cat sad on it", "ann", 2.0),
+        Scored("a-2", "the cat", "the cat", "ann", 1.999),
+        Scored("b-1", "the mat", "a mat it it", "bob", 301.0),
+        Scored("c-1", "", "a", "", None),
+    ],
+)
+
+
+def test_groups_by_speaker_by_hand():
+    ann, bob, nobody = by_speaker(RESULT)
+    assert (ann.name, ann.errors.words, ann.errors.word_errors, ann.errors.sentences) == ("ann", 6, 3, 2)
+    assert ann.hours == pytest.approx(3.999 / 3600)
+    assert (bob.name, bob.errors.substitutions, bob.errors.insertions) == ("bob", 1, 2)
+    assert (nobody.name, nobody.errors.words, nobody.errors.insertions) == (UNKNOWN, 0, 1)
+
+
+def test_groups_by_duration_and_length_by_hand():
+    assert [(group.name, group.errors.sentences) for group in by_duration(RESULT)] == [
+        ("0 to 2 s", 1),
+        ("2 to 5 s", 1),
+        ("300 s and more", 1),
+        (UNKNOWN, 1),
+    ]
+    assert [(group.name, group.errors.sentences) for group in by_length(RESULT)] == [
+        ("0 words", 1),
+        ("1 to 5 words", 3),
+    ]
+    long = Result("long", [Scored("x", "a " * 81, ""), Scored("y", "a " * 80, "")])
+    assert [group.name for group in by_length(long)] == ["41 to 80 words", "81 words and more"]
+
+
+@pytest.mark.parametrize("groups", [by_speaker, by_duration, by_length])
+def test_groups_add_up_to_all(groups):
+    assert total(group.errors for group in groups(RESULT)) == RESULT.total
+
+
+def test_confusions_by_hand():
+    assert confusions(RESULT) == [
+        Confusion("insert", "", "it", 3, ("a-1", "b-1")),
+        Confusion("insert", "", "a", 1, ("c-1",)),
+        Confusion("substitute", "sat", "sad", 1, ("a-1",)),
+        Confusion("delete", "the", "", 1, ("a-1",)),
+        Confusion("substitute", "the", "a", 1, ("b-1",)),
+    ]
+    assert sum(each.count for each in confusions(RESULT)) == RESULT.total.word_errors
+    assert confusions(RESULT, lambda column: column.said == "sat") == [
+        Confusion("substitute", "sat", "sad", 1, ("a-1",))
+    ]
+
+
+def test_words_that_a_lexicon_lacks_by_hand():
+    known, unknown = by_vocabulary(RESULT, {"the", "cat", "on", "it", "a"})
+    assert known.errors == Errors(words=6, substitutions=1, deletions=1, insertions=4)
+    assert unknown.errors == Errors(words=2, substitutions=1)
+    assert known.errors.word_errors + unknown.errors.word_errors == RESULT.total.word_errors
+
+
+def test_a_markdown_table():
+    assert markdown(["word", "times"], [["a|b", "12"], ["日本", "3"]]).split("\n") == [
+        "| word | times |",
+        "| ---- | ----: |",
+        "| a\\|b |    12 |",
+        "| 日本 |     3 |",
+        "",
+    ]
+
+
+def test_tables_in_words():
+    text = tables(RESULT, {"the"})
+    assert "| ann         |          2 |     0.1 |     6 |  50.00% |   1 |   1 |   1 |" in text
+    assert "| sat  | sad   |     1 | a-1        |" in text
+    assert "| it     |     3 | a-1 b-1    |" in text
+    assert "| sat                | sad   |     1 | a-1        |" in text
+    assert "inf%" in text  # nothing was said, and something heard
+    assert "lexicon" not in tables(RESULT)
