@@ -3,8 +3,8 @@
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 from rich.cells import cell_len, set_cell_size
@@ -12,9 +12,6 @@ from rich.cells import cell_len, set_cell_size
 from asr.errors import DataError
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
-
-KINDS: dict[str, Kind] = {"equal": "equal", "replace": "substitute", "delete": "delete", "insert": "insert"}
-"""By RapidFuzz's names."""
 
 GAP = "***"
 MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
@@ -77,9 +74,17 @@ def align(reference: str, hypothesis: str) -> list[Column]:
     """
     said, heard = reference.split(), hypothesis.split()
     columns: list[Column] = []
-    for part in Levenshtein.opcodes(said, heard):
-        words = said[part.src_start : part.src_end], heard[part.dest_start : part.dest_end]
-        columns += [Column(KINDS[part.tag], *pair) for pair in zip_longest(*words, fillvalue="")]
+    done = 0  # words of the reference
+    for tag, place, heard_place in _edits(said, heard):
+        columns += map(_equal, said[done:place])
+        if tag == "insert":
+            columns.append(Column("insert", "", heard[heard_place]))
+        elif tag == "delete":
+            columns.append(Column("delete", said[place], ""))
+        else:
+            columns.append(Column("substitute", said[place], heard[heard_place]))
+        done = place + (tag != "insert")
+    columns += map(_equal, said[done:])
     return columns
 
 
@@ -106,9 +111,7 @@ def count_errors(reference: str, hypothesis: str) -> Errors:
 
 def count_edits(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int, int]:
     """How many words of an alignment with the fewest errors are substituted, deleted and inserted."""
-    if said == heard:
-        return 0, 0, 0
-    tags = [tag for tag, _, _ in Levenshtein.editops(said, heard).as_list()]
+    tags = [tag for tag, _, _ in _edits(said, heard)]
     substitutions, deletions = tags.count("replace"), tags.count("delete")
     return substitutions, deletions, len(tags) - substitutions - deletions
 
@@ -173,6 +176,18 @@ def first_of(ids: Iterable[str]) -> str:
     """The first three in a message, and dots for more."""
     named = [repr(name) for name in sorted(ids)]
     return ", ".join(named[:3] + ["..."] * (len(named) > 3))
+
+
+def _edits(said: Sequence[str], heard: Sequence[str]) -> list[tuple[str, int, int]]:
+    """RapidFuzz's replace, delete and insert, with the places in both."""
+    edits: list[Any] = Levenshtein.editops(said, heard).as_list()
+    return edits
+
+
+@lru_cache(1 << 16)
+def _equal(word: str) -> Column:
+    """Shared, as most columns of most alignments are such, and making one takes longer than finding it."""
+    return Column("equal", word, word)
 
 
 def _marked(columns: Iterable[Column]) -> Iterator[tuple[str, str, str]]:
