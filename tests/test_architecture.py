@@ -30,6 +30,7 @@ LAYERS = [
     ["asr.task", "asr.decoder", "asr.export", "asr.lm.neural", "asr.server.replies"],
     [
         "asr.preflight",
+        "asr.scoring.comparison",
         "asr.formats",
         "asr.onnx",
         "asr.listening",
@@ -55,6 +56,7 @@ LAYERS = [
     [
         "asr.model",
         "asr.scoring.bootstrap",
+        "asr.scoring.significance",
         "asr.augment",
         "asr.download",
         "asr.synthesis",
@@ -131,7 +133,9 @@ NO_TORCH = [
     "asr.search.layout",
     "asr.search.prefix",
     "asr.scoring.bootstrap",
+    "asr.scoring.comparison",
     "asr.scoring.result",
+    "asr.scoring.significance",
     "asr.segments",
     "asr.shards",
     "asr.server.app",
