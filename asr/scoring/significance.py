@@ -113,7 +113,7 @@ def count_wrong(columns: Iterable[Column]) -> int:
 def mcnemar(a: Mapping[str, Errors], b: Mapping[str, Errors]) -> McNemar:
     """The test over the utterances of `a`, all of which `b` has; one is right if no word of it is wrong.
 
-    Source: Gillick & Cox 1989, section 2, with the exact binomial, not mid-p and not the approximation by chi-square. NIST's
+    Source: Gillick & Cox 1989, with the exact binomial, not mid-p and not the approximation by chi-square. NIST's
         `sc_stats` has the same p for up to 20 sentences that only one system has right, and approximates for more.
     """
     counts = {(right_a, right_b): 0 for right_a in (True, False) for right_b in (True, False)}
@@ -130,7 +130,7 @@ def binomial_p(one: int, other: int) -> float:
     for count in range(min(one, other)):
         ways = ways * (throws - count) // (count + 1)  # throws over count + 1: whole, and so never rounded
         tail += ways
-    return min(1.0, 2 * tail / 2**throws)
+    return min(1.0, 2 * tail / (1 << throws))
 
 
 def two_tailed(z: float) -> float:
