@@ -8,19 +8,19 @@ import re
 from functools import lru_cache
 
 _OUR = """
-    arb ard arm behavi cand clam clang col demean dol enam endeav fav ferv harb hon hum lab misdemean neighb od parl ranc
+    arb ard arm behavi cand clam clang col demean dol enam endeav fav ferv flav harb hon hum lab misdemean neighb od parl ranc
     rig rum sav savi splend succ tum val vap vig watercol
 """
 """Stems that `our` follows: colour, favourite, neighbourhood."""
 
 _RE = """
-    accout calib cent centimet epicent fib goit kilomet lit lust manoeuv meag met millimet mit nit och reconnoit sab
+    accout amphitheat calib cent centimet epicent fib goit kilomet lit lust manoeuv meag met millimet mit nit och reconnoit sab
     saltpet scept sepulch somb spect theat
 """
 """Stems that `re` follows: centre, theatres, reconnoitred."""
 
 _ISE = """
-    aggrand agon american amort anatom anglic antagon apolog atom author bapt brutal burglar canon capital carbon catech
+    aggrand agon american amort anatom anglic antagon apolog apostroph appet atom author bapt brutal burglar canon capital carbon catech
     categor cauter central character christian civil colon computer conceptual contextual critic crystall custom decimal
     demon deputi digit dogmat dramat econom emphas energ epitom equal eternal eulog evangel exorc extempor external
     familiar fanatic fertil final formal fossil fratern galvan general global harmon homogen hospital human hybrid hypnot
@@ -56,7 +56,7 @@ _WORDS = """
     abridgement=abridgment acknowledgement=acknowledgment acknowledgements=acknowledgments ageing=aging artefact=artifact
     artefacts=artifacts axe=ax behove=behoove behoves=behooves biassed=biased carcase=carcass carcases=carcasses
     catalogue=catalog catalogued=cataloged catalogues=catalogs cheque=check cheques=checks chequered=checkered
-    connexion=connection connexions=connections cosier=cozier cosily=cozily cosiness=coziness cosy=cozy defence=defense
+    cognisance=cognizance cognisant=cognizant connexion=connection connexions=connections cosier=cozier cosily=cozily cosiness=coziness cosy=cozy defence=defense
     defenceless=defenseless defences=defenses despatch=dispatch despatched=dispatched despatches=dispatches
     despatching=dispatching dialogue=dialog dialogues=dialogs draught=draft draughts=drafts draughtsman=draftsman
     draughty=drafty dulness=dullness dyke=dike dykes=dikes enquire=inquire enquired=inquired enquirer=inquirer
@@ -65,7 +65,7 @@ _WORDS = """
     gipsies=gypsies gipsy=gypsy gramme=gram grammes=grams grey=gray greyed=grayed greyer=grayer greying=graying
     greyish=grayish greyness=grayness greys=grays inflexion=inflection inflexions=inflections instalment=installment
     instalments=installments jewellery=jewelry judgement=judgment judgements=judgments kerb=curb licence=license
-    licences=licenses liquorice=licorice lodgement=lodgment mould=mold moulded=molded moulder=molder mouldering=moldering
+    licences=licenses liquorice=licorice lodgement=lodgment mould=mold moulded=molded moulder=molder mouldered=moldered mouldering=moldering
     mouldy=moldy moulding=molding mouldings=moldings moulds=molds moult=molt moulted=molted moulting=molting
     moustache=mustache moustached=mustached moustaches=mustaches naught=nought offence=offense offences=offenses
     pedlar=peddler pedlars=peddlers plough=plow ploughed=plowed ploughing=plowing ploughman=plowman
@@ -76,7 +76,8 @@ _WORDS = """
     shews=shows skilful=skillful skilfully=skillfully smoulder=smolder smouldered=smoldered smouldering=smoldering
     smoulders=smolders storey=story storeys=stories sulphate=sulfate sulphur=sulfur sulphuric=sulfuric
     sulphurous=sulfurous tranquillise=tranquilize tranquillised=tranquilized tranquillising=tranquilizing tranquillity=tranquility
-    tranquillize=tranquilize tranquillized=tranquilized tranquillizing=tranquilizing tsar=czar tsars=czars unpractised=unpracticed verandah=veranda
+    tranquillize=tranquilize tranquillized=tranquilized tranquillizing=tranquilizing tsar=czar tsars=czars unpractised=unpracticed unskilful=unskillful
+    unskilfully=unskillfully verandah=veranda
     verandahs=verandas waggon=wagon waggoner=wagoner waggoners=wagoners waggons=wagons whisky=whiskey wilful=willful
     wilfully=willfully wilfulness=willfulness woollen=woolen woollens=woolens yoghurt=yogurt
 """
@@ -90,11 +91,11 @@ _RULES = [
     (
         re.compile(
             rf"((?:dis|mis|un|be|re|multi|tri)?(?:{_any(_OUR)}))our"
-            r"(|s|ed|ing|ings|er|ers|able|ably|ful|fully|hood|hoods|ist|ists|ite|ites|itism|less|ly|y|ies|liness)"
+            r"(|s|ed|edly|ing|ings|er|ers|able|ably|ful|fully|hood|hoods|ist|ists|ite|ites|itism|less|ly|y|ies|liness)"
         ),
         r"\1or\2",
     ),
-    (re.compile(rf"((?:un)?(?:{_any(_RE)}))re(|s|less|ly|goer|goers)"), r"\1er\2"),
+    (re.compile(rf"((?:un)?(?:{_any(_RE)}))re(|s|less|ly|ness|goer|goers)"), r"\1er\2"),
     (re.compile(r"(accout|cent|fib|lust|manoeuv|mit|reconnoit|sab|scept)r(ed|ing|ings)"), r"\1er\2"),
     (
         re.compile(
