@@ -21,14 +21,33 @@ from asr.spelling import american
 from asr.spoken import ABBREVIATIONS, FRACTIONS, lost_letters, spoken
 from asr.text import normalise
 
-HESITATIONS = frozenset("uh uhh uhm um umm er erm hm hmm mm mmm mhm".split())
+HESITATIONS = frozenset({"uh", "uhh", "uhm", "um", "umm", "er", "erm", "hm", "h'm", "hmm", "mm", "mmm", "mhm"})
 
-PRONOUNS = "i you he she it we they".split()
 BEFORE_IS = {"he", "she", "it", "that", "there", "here", "what", "who", "where", "when", "how", "why"}
 """Words after which `'s` is taken for "is"; after any other it may be a genitive, and is left."""
-BEFORE_WOULD = {*PRONOUNS, "who", "that", "there"}
+BEFORE_WOULD = {"i", "you", "he", "she", "it", "we", "they", "who", "that", "there"}
 """Words after which `'d` is taken for "would", though it may be "had"."""
-BEFORE_NOT = set("are could dare did do does had has have is may might must need ought should was were would".split())
+BEFORE_NOT = {
+    "are",
+    "could",
+    "dare",
+    "did",
+    "do",
+    "does",
+    "had",
+    "has",
+    "have",
+    "is",
+    "may",
+    "might",
+    "must",
+    "need",
+    "ought",
+    "should",
+    "was",
+    "were",
+    "would",
+}
 """Words that `n't` follows; others that it makes are in `WORDS`."""
 ENDINGS = {"re": "are", "ve": "have", "ll": "will"}
 """What they stand for after any word."""
@@ -99,7 +118,7 @@ def basic(text: str) -> str:
     A sign becomes a space, hyphens too. What stays are letters with all their marks, digits, the point or comma between
     two digits, and apostrophes within words; numbers and symbols are not read out.
 
-    >>> basic("Don’t -- 'well-known' Café №5, 3.5%...")
+    >>> basic("DON'T -- 'well-known' Café №5, 3.5%...")
     "don't well known café no5 3.5"
     >>> basic("हिन्दी, «Что?» 日本語。")
     'हिन्दी что 日本語'
@@ -126,8 +145,8 @@ def english(text: str) -> str:
     Raises:
         DataError: There are letters or figures of another script, which would be lost; names them.
 
-    >>> english("They’d arrive at 3:00 on the 21st, uh-huh, in the colour programme's 1990s; I can't, er, say.")
-    "they would arrive at three o'clock on the twenty first uhhuh in the color program's nineteen nineties i can not say"
+    >>> english("They'd arrive at 3:00 on the 21st, in the colour programme's 1990s; I can't, er, say.")
+    "they would arrive at three o'clock on the twenty first in the color program's nineteen nineties i can not say"
     """
     if not text.isascii():
         text = text.translate(_APOSTROPHES)

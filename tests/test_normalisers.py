@@ -30,7 +30,7 @@ def test_none_changes_no_word(text):
         ("co\N{SOFT HYPHEN}operate", "cooperate"),
         ("\N{LEFT SINGLE QUOTATION MARK}so\N{RIGHT SINGLE QUOTATION MARK}", "so"),
         ("Привет, мир! Ёлка й", "привет мир ёлка й"),
-        ("об\N{MODIFIER LETTER APOSTROPHE}єднання", "об'єднання"),
+        ("пам\N{MODIFIER LETTER APOSTROPHE}ять", "пам'ять"),
         ("हिन्दी में, क्या?", "हिन्दी में क्या"),
         ("日本語。「はい」", "日本語 はい"),
         ("می\N{ZERO WIDTH NON-JOINER}خواهم، نه؟", "می\N{ZERO WIDTH NON-JOINER}خواهم نه"),
@@ -55,7 +55,7 @@ def test_basic(text, expected):
         ("gonna wanna gotta dunno", "going to want to got to do not know"),
         ("'Tis; 'twas o'clock; ain't", "it is it was o'clock ain't"),
         ("colour grey realise centre travelled defence", "color gray realize center traveled defense"),
-        ("Uh, um -- er, hmm, mm, mhm: ah!", "ah"),
+        ("Uh, um -- er, h'm, hmm, mm, mhm: ah!", "ah"),
         ("uh-huh; Uh, huh? uh", "uhhuh uhhuh"),
         ("OK o.k. okay O K", "okay okay okay okay"),
         ("O, oh", "oh oh"),
@@ -89,10 +89,13 @@ def test_english(text, expected):
     ("said", "heard"),
     [
         ("Mr. Brown's colour wasn't grey, was it?", "mister brown's color was not gray was it"),
-        ("It's 10:00 on the 21st, and I've £2.50.", "it is ten o'clock on the twenty-first and I have two pounds and fifty pence"),
-        ("Um, they’re OK with 1,856 men in 1856!", "they are okay with one thousand eight hundred fifty six men in eighteen fifty-six"),
+        (
+            "It's 10:00 on the 21st, I've £2.50.",
+            "it is ten o'clock on the twenty-first i have two pounds and fifty pence",
+        ),
+        ("Um, they're OK: 1,856 in 1856!", "they are okay one thousand eight hundred fifty six in eighteen fifty-six"),
     ],
-)  # fmt: skip
+)
 def test_both_ways_to_write_it_make_no_error(said, heard):
     assert count_errors(none(said), none(heard)).word_errors > 3
     assert count_errors(english(said), english(heard)).word_errors == 0
