@@ -41,6 +41,7 @@ HEADINGS = {
 }
 DISPENSABLE = ("commit", "scored_on", "seed", "parameters", "words", "training_hours", "language_model", "cer")
 """What a terminal that is too narrow goes without, in this order."""
+NUMBERS = ("wer", "cer", "words", "training_hours", "parameters")
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,7 @@ def shown(rows: Sequence[Row], form: Format, width: int = 80) -> str:
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
         return stream.getvalue()
-    cells = [row.cells() for row in rows]
-    return _markdown(cells) if form == "md" else _terminal(cells, width)
+    return _markdown([row.cells() for row in rows]) if form == "md" else _terminal(rows, width)
 
 
 def _experiments(folder: Path) -> Iterator[Path]:
@@ -212,20 +212,26 @@ def _markdown(rows: Iterable[dict[str, str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _terminal(rows: Sequence[dict[str, str]], width: int) -> str:
-    """A table without the columns that are empty, and without as many of the dispensable ones as it takes to fit."""
+def _terminal(rows: Sequence[Row], width: int) -> str:
+    """A table without as many of the dispensable columns as it takes to fit, and the remarks below it."""
+    remarks = dict.fromkeys(f"{row.experiment}: {row.remark}\n" for row in rows if row.remark)
+    scored = [row.cells() for row in rows if row.wer is not None]
+    return (_fitting(scored, width) if scored else "") + "".join(remarks)
+
+
+def _fitting(rows: Sequence[dict[str, str]], width: int) -> str:
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    names = [name for name in HEADINGS if any(row[name] for row in rows)]
+    names = [name for name in HEADINGS if name != "remark"]
     for dispensed in range(len(DISPENSABLE) + 1):
-        kept = [name for name in names if name not in DISPENSABLE[:dispensed]]
         table = Table(box=None, pad_edge=False)
+        kept = [name for name in names if name not in DISPENSABLE[:dispensed]]
         for name in kept:
-            table.add_column(HEADINGS[name], justify="right" if name in ("wer", "cer", "words") else "left")
+            table.add_column(HEADINGS[name], justify="right" if name in NUMBERS else "left")
         for row in rows:
             table.add_row(*(Text(row[name]) for name in kept))
         if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= width:
