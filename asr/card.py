@@ -19,9 +19,15 @@ CREATIVE_COMMONS = re.compile(r"\bCC[ -](BY(?:-NC)?(?:-SA|-ND)?)[ -](\d\.\d)\b",
 OTHER_LICENCES = {r"\bCC0\b": "cc0-1.0", r"\bApache\b.*\b2\.0\b": "apache-2.0", r"\bMIT\b": "mit"}
 
 
-def model_card(title: str, facts: Mapping[str, str], kind: str = "speech recognition model", use: str = USE) -> str:
+def model_card(
+    title: str,
+    facts: Mapping[str, str],
+    kind: str = "speech recognition model",
+    use: str = USE,
+    asr_version: str = __version__,
+) -> str:
     """The card of a model of any kind, without metadata."""
-    return "\n".join([f"# {title}", "", f"A {kind} made by asr {__version__}. {use}", "", *facts_table(facts)])
+    return "\n".join([f"# {title}", "", f"A {kind} made by asr {asr_version}. {use}", "", *facts_table(facts)])
 
 
 def card_of(results: Results) -> str:
@@ -29,7 +35,8 @@ def card_of(results: Results) -> str:
 
     Source: https://huggingface.co/docs/hub/model-cards#model-card-metadata
     """
-    return f"{metadata(results)}\n{model_card(results.recipe, {**results.facts, **claims(results)})}"
+    facts = {**results.facts, **claims(results)}
+    return f"{metadata(results)}\n{model_card(results.recipe, facts, asr_version=results.asr_version)}"
 
 
 def claims(results: Results) -> dict[str, str]:

@@ -308,9 +308,9 @@ class Experiment:
             "Training time": f"{sum(line['seconds'] for line in history) / 60:.1f} min, {len(history)} epochs",
             "Hardware": train.get("hardware", ""),
         }
-        results = replace(
-            self._results(load_model(model).model, facts), weights=digest(model / WEIGHTS), scores=tuple(scores)
-        )
+        heard_with = self.records.last("decode").get("inputs", {}).get("model", {})
+        weights = heard_with.get(f"model/{WEIGHTS}") or ""  # another training may have come between
+        results = replace(self._results(load_model(model).model, facts), weights=weights, scores=tuple(scores))
         written = publish(self.folder, results, history)
         say(f"score: {written[0]}")
         return [*written, *(path for pair in decoded for path in scored_files(self.folder, *pair))]

@@ -22,7 +22,6 @@ LAYERS = [
         "asr.state",
         "asr.preparation",
         "asr.report",
-        "asr.results",
         "asr.records",
         "asr.reading",
         "asr.tuning",

@@ -28,13 +28,14 @@ def test_a_bar_in_a_value_does_not_break_the_table():
 
 
 def test_the_card_shows_the_scores():
-    page = card_of(results(figures(), BEAM, facts={"Seed": "1"}))
+    page = card_of(results(figures(), BEAM, asr_version="0.0.7", facts={"Seed": "1"}))
     assert page.endswith(
         "| Seed | 1 |\n"
         "| WER on test, greedy | 20.00% (10.00% to 30.50%) |\n"
         "| WER on test, beam | 5.00% (0.00% to 10.00%) |\n"
     )
     assert "\n# tones\n" in page
+    assert "made by asr 0.0.7. " in page
 
 
 def test_what_a_card_claims_is_read_back(tmp_path):
