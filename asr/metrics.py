@@ -129,8 +129,14 @@ def score(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[
     """The errors of every utterance, by id, in the order of the references.
 
     Raises:
-        DataError: An id is on one side only; names the first three and counts them all.
+        DataError: As `require_same_ids`.
     """
+    require_same_ids(references, hypotheses)
+    return {name: count_errors(reference, hypotheses[name]) for name, reference in references.items()}
+
+
+def require_same_ids(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> None:
+    """Raises `DataError` when an id is on one side only; names the first three and counts them all."""
     complaints = []
     if missing := references.keys() - hypotheses.keys():
         complaints.append(f"no hypothesis for {len(missing)} of {len(references)} references ({first_of(missing)})")
@@ -138,7 +144,6 @@ def score(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[
         complaints.append(f"no reference for {len(extra)} of {len(hypotheses)} hypotheses ({first_of(extra)})")
     if complaints:
         raise DataError("; ".join(complaints))
-    return {name: count_errors(reference, hypotheses[name]) for name, reference in references.items()}
 
 
 def total(errors: Iterable[Errors]) -> Errors:
