@@ -16,11 +16,15 @@ from asr.metrics import correct_words, require_same_ids
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
-from asr.report import draw_reliability, listing, summary
+from asr.report import draw_reliability, summary
 from asr.scoring.figures import LANGUAGE_MODEL, SCORED_ON, Figures, figures_of
 from asr.scoring.figures import to_record as to_figures_record
+from asr.scoring.printing import listing, tables
 from asr.scoring.result import Result, Scored
 from asr.tuned import Search, beam_reader, greedy_reader, read_tuned
+
+LISTED = 20
+"""Of a split's worst utterances."""
 
 GREEDY, BEAM = "greedy", "beam"
 SUFFIXES = {GREEDY: "", BEAM: ".beam"}
@@ -139,7 +143,7 @@ def score_decoded(folder: Path, split: str, decoding: str, utterances: Sequence[
     say(f"score: {summary(figures)}")
     path = folder / "score" / f"{split}{SUFFIXES[decoding]}"
     with writing(path.with_name(f"{path.name}.txt")) as stream:
-        stream.write(listing(result, figures))
+        stream.write("\n".join([f"{summary(figures)}\n", listing(result, LISTED), tables(result)]))
         if right:
             stream.write(f"\n{reliability_table(reliability(confidences, right))}")
     draw_reliability(reliability(confidences, right), path.with_name(f"{path.name}.png"))

@@ -9,12 +9,7 @@ from asr import __version__, card
 from asr.confidence import Bin
 from asr.dashboard import best_epoch
 from asr.files import writing
-from asr.metrics import aligned, worst
 from asr.scoring.figures import FILE, Figures, Results, write_results
-from asr.scoring.result import Result
-
-LISTED = 20
-"""Utterances in the listing of the worst."""
 
 LOSS, WER, CER = "tab:blue", "tab:red", "tab:orange"
 """Colours in the picture of a training."""
@@ -29,18 +24,6 @@ def summary(figures: Figures) -> str:
         f"(S {errors.substitutions}, D {errors.deletions}, I {errors.insertions}), CER {errors.cer:.2%}, "
         f"sentences wrong {errors.sentence_error_rate:.2%}"
     )
-
-
-def listing(result: Result, figures: Figures) -> str:
-    """The worst utterances of a split, reference and hypothesis in columns."""
-    utterances = {utterance.id: utterance for utterance in result.utterances}
-    parts = [summary(figures)]
-    for name in worst(result.errors, LISTED):
-        errors, utterance = result.errors[name], utterances[name]
-        if errors.word_errors:
-            heading = f"{name}: {errors.word_errors} errors in {errors.words} words, {utterance.audio}"
-            parts.append(f"{heading}\n{aligned(utterance.reference, utterance.hypothesis)}")
-    return "\n\n".join(parts) + "\n"
 
 
 def results_page(results: Results, picture: str = "") -> str:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from asr.dashboard import best_epoch
 from asr.errors import AsrError, DataError
 from asr.files import digest, read_json_lines
 from asr.scoring.figures import COMMIT, FILE, LANGUAGE_MODEL, SCORED_ON, SEED, Figures, Results, read_results
+from asr.scoring.printing import markdown
 
 Format = Literal["table", "md", "csv", "json"]
 
@@ -129,7 +130,9 @@ def shown(rows: Sequence[Row], form: Format, width: int = 80) -> str:
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
         return stream.getvalue()
-    return _markdown([row.cells() for row in rows]) if form == "md" else _terminal(rows, width)
+    if form == "md":
+        return markdown(list(HEADINGS.values()), ([row.cells()[name] for name in HEADINGS] for row in rows))
+    return _terminal(rows, width)
 
 
 def _experiments(folder: Path) -> Iterator[Path]:
@@ -204,12 +207,6 @@ def _record(row: Row) -> dict[str, object]:
     """JSON knows no infinity; the counts of errors and words tell of it."""
     finite = {name: value for name, value in asdict(row).items() if value not in (math.inf, "")}
     return {name: finite.get(name) for name in asdict(row)}
-
-
-def _markdown(rows: Iterable[dict[str, str]]) -> str:
-    lines = [[line[name].replace("|", "\\|") for name in HEADINGS] for line in (HEADINGS, *rows)]
-    lines.insert(1, ["---"] * len(HEADINGS))
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _terminal(rows: Sequence[Row], width: int) -> str:

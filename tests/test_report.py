@@ -12,7 +12,7 @@ from asr.card import card_of
 from asr.confidence import reliability
 from asr.evaluation import score_split
 from asr.manifest import Utterance
-from asr.report import commit, draw_reliability, draw_training, listing, publish, results_page, summary
+from asr.report import commit, draw_reliability, draw_training, publish, results_page, summary
 from asr.scoring.figures import FILE, figures_of, read_results
 
 SPOKEN = {
@@ -55,34 +55,6 @@ def test_more_insertions_than_words_are_not_capped():
     assert summary(figures_of(result, "test", "greedy")).startswith(
         "test, greedy: WER 400.00% (400.00% to 400.00%), 4 errors in 1 words"
     )
-
-
-def test_the_worst_utterances_are_listed_in_columns():
-    result = score_split("test", UTTERANCES, HYPOTHESES)
-    found = figures_of(result, "test", "greedy")
-    assert listing(result, found) == (
-        f"{summary(found)}\n"
-        "\n"
-        "a-1: 3 errors in 4 words, a-1.wav\n"
-        "REF: the cat sat on ***\n"
-        "HYP: *** cat sad on it\n"
-        "     D       S      I\n"
-        "\n"
-        "b-1: 1 errors in 1 words, b-1.wav\n"
-        "REF: four\n"
-        "HYP: for\n"
-        "     S\n"
-    )
-
-
-def test_the_listing_has_an_end():
-    utterances = [Utterance(f"u{number:03d}", Path("a.wav"), "yes", "ann", 0.0, 1.0) for number in range(50)]
-    hypotheses = {utterance.id: "no" for utterance in utterances}
-    result = score_split("test", utterances, hypotheses)
-    page = listing(result, figures_of(result, "test", "greedy"))
-    assert page.count("REF:") == report.LISTED
-    assert "u000" in page
-    assert "u049" not in page
 
 
 def test_the_results_page():

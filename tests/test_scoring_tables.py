@@ -10,8 +10,6 @@ from asr.scoring.tables import (
     by_speaker,
     by_vocabulary,
     confusions,
-    markdown,
-    tables,
 )
 
 RESULT = Result(
@@ -72,23 +70,3 @@ def test_words_that_a_lexicon_lacks_by_hand():
     assert known.errors == Errors(words=6, substitutions=1, deletions=1, insertions=4)
     assert unknown.errors == Errors(words=2, substitutions=1)
     assert known.errors.word_errors + unknown.errors.word_errors == RESULT.total.word_errors
-
-
-def test_a_markdown_table():
-    assert markdown(["word", "times"], [["a|b", "12"], ["日本", "3"]]).split("\n") == [
-        "| word | times |",
-        "| ---- | ----: |",
-        "| a\\|b |    12 |",
-        "| 日本 |     3 |",
-        "",
-    ]
-
-
-def test_tables_in_words():
-    text = tables(RESULT, {"the"})
-    assert "| ann         |          2 |     0.1 |     6 |  50.00% |   1 |   1 |   1 |" in text
-    assert "| sat  | sad   |     1 | a-1        |" in text
-    assert "| it     |     3 | a-1 b-1    |" in text
-    assert "| sat                | sad   |     1 | a-1        |" in text
-    assert "inf%" in text  # nothing was said, and something heard
-    assert "lexicon" not in tables(RESULT)

@@ -67,14 +67,13 @@ def wer(
     """
     import json
 
-    from asr.scoring.figures import figures_of
-    from asr.scoring.tables import headline, listing
-    from asr.scoring.tables import tables as all_tables
+    from asr.scoring.printing import headline, listing
+    from asr.scoring.printing import tables as all_tables
 
     _check_page(html, embed_audio)
     result = _results(reference, [hypothesis], normalise, allow_missing, speakers)[0]
     if as_json:
-        print(json.dumps(figures_of(result).to_record(), indent=2))
+        print(json.dumps(result.to_record(), indent=2))
     else:
         print(headline(result))
         if tables or lexicon:

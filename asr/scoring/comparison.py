@@ -12,7 +12,7 @@ from asr.errors import DataError
 from asr.metrics import first_of
 from asr.scoring.bootstrap import Difference, Interval, difference
 from asr.scoring.columns import WIDTH, side_by_side
-from asr.scoring.result import Result, Scored
+from asr.scoring.result import Result, Scored, finite
 from asr.scoring.significance import Mapsswe, McNemar, mapsswe, mcnemar
 
 System = Literal["A", "B"]
@@ -173,13 +173,14 @@ def to_record(comparison: Comparison) -> dict[str, Any]:
     """
     found = comparison.difference
     return {
-        **{name: _system_record(result) for name, result in (("a", comparison.a), ("b", comparison.b))},
+        "a": comparison.a.to_record(),
+        "b": comparison.b.to_record(),
         "normalisation": comparison.a.normalisation,
         "utterances": len(comparison.utterances),
         "words": comparison.a.total.words,
         "difference": {
-            "value": _finite(found.value),
-            "relative": _finite(comparison.relative),
+            "value": finite(found.value),
+            "relative": finite(comparison.relative),
             "interval": _interval_record(found.interval),
             "improved": found.improved,
         },
@@ -264,14 +265,5 @@ def _heading(change: Change) -> str:
     )
 
 
-def _system_record(result: Result) -> dict[str, Any]:
-    rates = {"wer": _finite(result.total.wer), "interval": _interval_record(result.interval)}
-    return {"title": result.title, **rates, **asdict(result.total)}
-
-
 def _interval_record(interval: Interval) -> dict[str, Any]:
-    return {"low": _finite(interval.low), "high": _finite(interval.high), "unit": interval.unit}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {"low": finite(interval.low), "high": finite(interval.high), "unit": interval.unit}

@@ -13,7 +13,7 @@ from asr.errors import ConfigError, DataError
 from asr.files import digest_of, read_json, write_json
 from asr.metrics import Errors
 from asr.scoring.bootstrap import Interval, Unit
-from asr.scoring.result import Result
+from asr.scoring.result import Result, finite
 
 FILE = "results.json"
 """What results are called, in an experiment folder as in a model folder."""
@@ -119,8 +119,8 @@ def figures_of(result: Result, split: str, decoding: str, confidence_error: floa
         speakers=len(set(filter(None, result.speakers.values()))),
         utterances=counts.pop("sentences"),
         **counts,
-        wer_low=_finite(result.interval.low),
-        wer_high=_finite(result.interval.high),
+        wer_low=finite(result.interval.low),
+        wer_high=finite(result.interval.high),
         resampled=result.interval.unit,
         normalisation=result.normalisation,
         references=digest_of_references((each.id, each.reference) for each in result.utterances),
@@ -171,7 +171,3 @@ def _built(kind: type[Settings], table: Any, source: str) -> Settings:
         return build(kind, table, source)
     except ConfigError as error:
         raise DataError(str(error)) from error
-
-
-def _finite(bound: float) -> float | None:
-    return bound if math.isfinite(bound) else None
