@@ -31,6 +31,7 @@ LAYERS = [
     [
         "asr.preflight",
         "asr.formats",
+        "asr.scoring.page",
         "asr.onnx",
         "asr.listening",
         "asr.lm.checkpoint",
@@ -131,6 +132,7 @@ NO_TORCH = [
     "asr.search.layout",
     "asr.search.prefix",
     "asr.scoring.bootstrap",
+    "asr.scoring.page",
     "asr.scoring.result",
     "asr.segments",
     "asr.shards",
