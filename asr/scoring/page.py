@@ -21,6 +21,8 @@ from asr.scoring.bootstrap import Interval, difference
 from asr.scoring.result import Result, Scored
 
 TEMPLATE = Path(__file__).with_name("report.html")
+"""Its style and its script lie beside it."""
+
 HERE = "<!-- data -->"
 """Where the template takes its data."""
 
@@ -161,7 +163,8 @@ def _link(audio: Path, folder: Path) -> str:
 
 
 def _write(path: Path, content: Json, embedded: Sequence[Scored]) -> None:
-    before, after = TEMPLATE.read_text(encoding="utf-8").split(HERE)
+    markup, style, script = (TEMPLATE.with_suffix(kind).read_text("utf-8") for kind in (".html", ".css", ".js"))
+    before, after = markup.replace("/* style */\n", style).replace("/* script */\n", script).split(HERE)
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     with writing(path, "wb") as stream:
         stream.write(f'{before}<script type="application/json" id="data">{text}</script>\n'.encode(errors="replace"))
