@@ -98,6 +98,16 @@ def test_only_the_same_utterances_are_compared(tmp_path):
         write_comparison(a, Result("changed", changed), tmp_path / "page.html")
 
 
+def test_a_comparison_takes_the_recording_from_whoever_knows_it(tmp_path):
+    a, b = result(), result(tmp_path / "tone.wav")
+    write_comparison(a, b, tmp_path / "page.html", summary={"McNemar p": "1"})
+    data = content(tmp_path / "page.html")
+    assert {utterance["audio"] for utterance in data["utterances"]} == {"tone.wav"}
+    assert [system["title"] for system in data["systems"]] == ["toys, greedy"] * 2
+    assert data["difference"]["value"] == 0.0
+    assert data["summary"] == [["McNemar p", "1"]]
+
+
 def test_a_recording_that_cannot_be_read_is_told_of_once(tmp_path, capsys):
     tone = write_tone(tmp_path / "tone.wav", duration_s=4.0)
     lost = [replace(result(tone).utterances[0], id=str(number), audio=tmp_path / "lost.wav") for number in range(3)]

@@ -132,7 +132,7 @@ def test_the_pictures_have_axes_and_a_bar_for_each_group(report):
         "How the errors are spread",
         "WER by speaker",
         "WER by duration",
-        "WER by words in the reference",
+        "WER by length",
     ]
     by_speaker = report.all("figure")[1]
     assert len(by_speaker.find_elements(By.CSS_SELECTOR, ".bar")) == 3

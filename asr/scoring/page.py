@@ -51,11 +51,11 @@ def write_report(
     Raises:
         AsrError: There is no utterance, or the page cannot be written.
     """
-    content = _content([result], path.parent, facts, embed_audio)
+    more: Json = {}
     if lexicon is not None:
         words = {word for utterance in result.utterances for word in utterance.reference.split()}
-        content["unknown"] = sorted(words - set(lexicon))
-    _write(path, content, result.utterances if embed_audio else ())
+        more["unknown"] = sorted(words - set(lexicon))
+    _write(path, [result], facts, embed_audio, more)
 
 
 def write_comparison(
@@ -76,11 +76,34 @@ def write_comparison(
     """
     _check_same(a, b)
     change = difference(a.errors, b.errors, a.speakers)
-    content = _content([a, b], path.parent, facts, embed_audio) | {
-        "difference": {"value": _finite(change.value), "improved": change.improved, **_bounds(change.interval)},
-        "summary": list(summary.items()),
+    shown = {"value": _finite(change.value), "improved": change.improved, **_bounds(change.interval)}
+    _write(path, [a, b], facts, embed_audio, {"difference": shown, "summary": list(summary.items())})
+
+
+def _write(path: Path, results: Sequence[Result], facts: Mapping[str, str], embed_audio: bool, more: Json) -> None:
+    by_id = [{utterance.id: utterance for utterance in result.utterances} for result in results]
+    heard = [[system[first.id] for system in by_id] for first in results[0].utterances]
+    spoken = [next((each for each in systems if each.audio), systems[0]) for systems in heard]
+    folder = None if embed_audio else path.parent
+    content = {
+        "systems": [_system(result) for result in results],
+        "hours": results[0].hours,
+        "facts": list(facts.items()),
+        "utterances": [_utterance(*each, folder) for each in zip(spoken, heard, strict=True)],
     }
-    _write(path, content, a.utterances if embed_audio else ())
+    text = json.dumps(content | more, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    before, after = _template()
+    with writing(path, "wb") as stream:
+        stream.write(f'{before}<script type="application/json" id="data">{text}</script>\n'.encode(errors="replace"))
+        for number, recording in _recordings(spoken if embed_audio else ()):
+            stream.write(b'<script type="text/plain" id="audio-%d">%b</script>\n' % (number, recording))
+        stream.write(after.encode())
+
+
+def _template() -> list[str]:
+    """What comes before the data, and what after."""
+    markup, style, script = (TEMPLATE.with_suffix(kind).read_text("utf-8") for kind in (".html", ".css", ".js"))
+    return markup.replace("/* style */\n", style).replace("/* script */\n", script).split(HERE)
 
 
 def _check_same(a: Result, b: Result) -> None:
@@ -89,19 +112,6 @@ def _check_same(a: Result, b: Result) -> None:
     references = {utterance.id: utterance.reference.split() for utterance in b.utterances}
     if changed := [each.id for each in a.utterances if each.reference.split() != references[each.id]]:
         raise DataError(f"{a.title} and {b.title} have other references for {len(changed)} ids ({first_of(changed)})")
-
-
-def _content(results: Sequence[Result], folder: Path, facts: Mapping[str, str], embed_audio: bool) -> Json:
-    by_id = [{utterance.id: utterance for utterance in result.utterances} for result in results]
-    return {
-        "systems": [_system(result) for result in results],
-        "hours": results[0].hours,
-        "facts": list(facts.items()),
-        "utterances": [
-            _utterance([system[first.id] for system in by_id], None if embed_audio else folder)
-            for first in results[0].utterances
-        ],
-    }
 
 
 def _system(result: Result) -> Json:
@@ -118,13 +128,12 @@ def _finite(rate: float) -> float | None:
     return rate if math.isfinite(rate) else None
 
 
-def _utterance(systems: Sequence[Scored], folder: Path | None) -> Json:
+def _utterance(spoken: Scored, systems: Sequence[Scored], folder: Path | None) -> Json:
     """An utterance as each system heard it; without a folder to link from, without its recording."""
-    first = systems[0]
     heard = [{"columns": list(map(_column, each.columns)), "times": _times(each)} for each in systems]
-    content: Json = {"id": first.id, "speaker": first.speaker, "duration": first.duration_s, "heard": heard}
-    if folder is not None and first.audio is not None:
-        content |= {"audio": _link(first.audio, folder), "offset": first.offset_s}
+    content: Json = {"id": spoken.id, "speaker": spoken.speaker, "duration": spoken.duration_s, "heard": heard}
+    if folder is not None and spoken.audio is not None:
+        content |= {"audio": _link(spoken.audio, folder), "offset": spoken.offset_s}
     return content
 
 
@@ -160,17 +169,6 @@ def _link(audio: Path, folder: Path) -> str:
     except ValueError:
         return audio.absolute().as_uri()
     return quote(os.fsencode(way))
-
-
-def _write(path: Path, content: Json, embedded: Sequence[Scored]) -> None:
-    markup, style, script = (TEMPLATE.with_suffix(kind).read_text("utf-8") for kind in (".html", ".css", ".js"))
-    before, after = markup.replace("/* style */\n", style).replace("/* script */\n", script).split(HERE)
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    with writing(path, "wb") as stream:
-        stream.write(f'{before}<script type="application/json" id="data">{text}</script>\n'.encode(errors="replace"))
-        for number, recording in _recordings(embedded):
-            stream.write(b'<script type="text/plain" id="audio-%d">%b</script>\n' % (number, recording))
-        stream.write(after.encode())
 
 
 def _recordings(utterances: Sequence[Scored]) -> Iterator[tuple[int, bytes]]:

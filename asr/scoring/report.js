@@ -488,9 +488,9 @@ function target({ title }, middle, step, onPress, focusable) {
 
 const used = groups => groups.slice(0, groups.findLastIndex(group => group.utterances) + 1);
 const AXES = {
-  speaker: ["WER by speaker", "speakers, the lowest WER first"],
+  speaker: ["WER by speaker", `speakers, the lowest WER${two ? " of A" : ""} first`],
   duration: ["WER by duration", "seconds, up to"],
-  length: ["WER by words in the reference", "words, up to"],
+  length: ["WER by length", "words in the reference, up to"],
 };
 
 function showPictures(groups) {
