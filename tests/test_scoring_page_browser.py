@@ -275,6 +275,8 @@ def test_narrow_and_dark(page, tmp_path):
     for name in ("page.html", "comparison.html"):
         page.open(tmp_path / name)
         assert page.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+        words = "[...document.querySelectorAll('.word > *')].map(word => word.getBoundingClientRect().right)"
+        assert 0 < page.run(f"return Math.max(...{words})") < 360
     light = page("body").value_of_css_property("background-color")
     page.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     assert page("body").value_of_css_property("background-color") != light
