@@ -44,7 +44,6 @@ LAYERS = [
         "asr.formats",
         "asr.scoring.exports",
         "asr.scoring.figures",
-        "asr.scoring.page",
         "asr.onnx",
         "asr.listening",
         "asr.lm.checkpoint",

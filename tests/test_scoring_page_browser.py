@@ -9,6 +9,7 @@ import pytest
 from conftest import write_tone
 from test_scoring_page import other, result, scored
 
+from asr.scoring.comparison import Comparison, verdict
 from asr.scoring.page import write_comparison, write_report
 from asr.scoring.result import Result, Scored
 
@@ -270,7 +271,7 @@ def test_a_transcript_cannot_break_out(page, tmp_path):
 def test_narrow_and_dark(page, tmp_path):
     long = Result("x" * 100, [*result().utterances, scored("y" * 100, "z" * 100, "w" * 100)])
     write_report(long, tmp_path / "page.html", {"command": "c" * 100})
-    write_comparison(long, long, tmp_path / "comparison.html", summary={"MAPSSWE p": "1"})
+    write_comparison(Comparison(long, long), tmp_path / "comparison.html")
     page.emulate("setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=False)
     for name in ("page.html", "comparison.html"):
         page.open(tmp_path / name)
@@ -284,13 +285,15 @@ def test_narrow_and_dark(page, tmp_path):
 
 
 def test_two_systems_are_compared(page, tmp_path):
-    write_comparison(result(), other(), tmp_path / "page.html", summary={"MAPSSWE p": "0.03"})
+    comparison = Comparison(result(), other())
+    write_comparison(comparison, tmp_path / "page.html")
     page.open(tmp_path / "page.html")
     assert page("h1").text == "toys, greedy against toys, beam"
     assert page("#rate").text == "\N{MINUS SIGN}5.56 points of WER, B \N{MINUS SIGN} A"
     table = [[cell.text for cell in row.find_elements(By.XPATH, "*")] for row in page.all(".headline tr")]
     assert table[1] == ["WER", "50.00 %", "44.44 %"]
-    assert "MAPSSWE p\n0.03" in [each.text for each in page.all(".tiles > div")]
+    assert "MAPSSWE\np = 1" in [each.text for each in page.all(".tiles > div")]
+    assert page("#remarks li").text == verdict(comparison)
     assert (page.ids[0], page.ids[-1]) == ("a-2", "b-1")
     Select(page("#kind")).select_by_visible_text("B better than A")
     assert page.ids == ["b-1"]

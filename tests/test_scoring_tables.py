@@ -33,17 +33,16 @@ def test_groups_by_speaker_by_hand():
 
 def test_groups_by_duration_and_length_by_hand():
     assert [(group.name, group.errors.sentences) for group in by_duration(RESULT)] == [
-        ("0 to 2 s", 1),
-        ("2 to 5 s", 1),
-        ("300 s and more", 1),
+        ("up to 2 s", 2),
+        ("over 30 s", 1),
         (UNKNOWN, 1),
     ]
     assert [(group.name, group.errors.sentences) for group in by_length(RESULT)] == [
-        ("0 words", 1),
-        ("1 to 5 words", 3),
+        ("up to 5 words", 4),
     ]
-    long = Result("long", [Scored("x", "a " * 81, ""), Scored("y", "a " * 80, "")])
-    assert [group.name for group in by_length(long)] == ["41 to 80 words", "81 words and more"]
+    long = Result("long", [Scored(f"u{words}", "a " * words, "") for words in (41, 40, 31, 30, 6)])
+    names = ["6 to 10 words", "26 to 30 words", "31 to 40 words", "over 40 words"]
+    assert [(group.name, group.errors.sentences) for group in by_length(long)] == list(zip(names, (1, 1, 2, 1), strict=True))
 
 
 @pytest.mark.parametrize("groups", [by_speaker, by_duration, by_length])

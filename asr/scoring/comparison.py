@@ -192,6 +192,11 @@ def to_record(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def probability(p: float) -> str:
+    """How likely chance alone would do as much."""
+    return f"p = {p:.3g}" if p >= 0.001 else "p < 0.001"
+
+
 def _check_reference(change: Change) -> None:
     words = zip_longest(change.a.reference.split(), change.b.reference.split(), fillvalue="")
     for number, (one, other) in enumerate(words, start=1):
@@ -226,15 +231,11 @@ def _tests(comparison: Comparison) -> str:
         f"B - A:    {100 * found.value:+.2f} points ({low:+.2f} to {high:+.2f}){relative}; "
         f"B is better in {found.improved:.2%} of resamples",
         f"MAPSSWE:  {words.segments} segments with errors, B - A {words.mean:+.3f} each (deviation "
-        f"{words.deviation:.3f}), Z = {words.z:.2f}, {_probability(words.p)}",
+        f"{words.deviation:.3f}), Z = {words.z:.2f}, {probability(words.p)}",
         f"McNemar:  {sentences.only_a_right} sentences right in A only, {sentences.only_b_right} in B only, "
-        f"{sentences.both_right} in both, {sentences.both_wrong} in neither, {_probability(sentences.p)}",
+        f"{sentences.both_right} in both, {sentences.both_wrong} in neither, {probability(sentences.p)}",
     ]
     return "\n".join(lines)
-
-
-def _probability(p: float) -> str:
-    return f"p = {p:.3g}" if p >= 0.001 else "p < 0.001"
 
 
 def _listed(names: list[str]) -> str:

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +12,14 @@ from urllib.parse import quote
 import soundfile
 
 from asr.audio import read
-from asr.errors import AudioError, DataError
+from asr.errors import AudioError
 from asr.files import writing
-from asr.metrics import Column, align, first_of
+from asr.metrics import Column, align
 from asr.progress import say, track_in_threads
-from asr.scoring.bootstrap import Interval, difference
-from asr.scoring.result import Result, Scored
+from asr.scoring.bootstrap import Interval
+from asr.scoring.comparison import Comparison, probability, verdict
+from asr.scoring.result import Result, Scored, finite
+from asr.scoring.tables import DURATIONS_S, LENGTHS
 
 TEMPLATE = Path(__file__).with_name("report.html")
 """Its style and its script lie beside it."""
@@ -59,25 +60,21 @@ def write_report(
 
 
 def write_comparison(
-    a: Result,
-    b: Result,
+    comparison: Comparison,
     path: Path,
     facts: Mapping[str, str] = {},
     embed_audio: bool = False,
-    summary: Mapping[str, str] = {},
 ) -> None:
-    """Two systems' errors on the same utterances, otherwise as `write_report`.
-
-    Args:
-        summary: What else is known of the difference, such as tests of its significance; shown below it.
+    """Two systems' errors on the same utterances, what follows from them, and otherwise as `write_report`.
 
     Raises:
-        AsrError: There is no utterance, an id or a reference is not the same in both, or the page cannot be written.
+        AsrError: There is no utterance, or the page cannot be written.
     """
-    _check_same(a, b)
-    change = difference(a.errors, b.errors, a.speakers)
-    shown = {"value": _finite(change.value), "improved": change.improved, **_bounds(change.interval)}
-    _write(path, [a, b], facts, embed_audio, {"difference": shown, "summary": list(summary.items())})
+    change = comparison.difference
+    shown = {"value": finite(change.value), "improved": change.improved, **_bounds(change.interval)}
+    tests = {"MAPSSWE": probability(comparison.mapsswe.p), "McNemar": probability(comparison.mcnemar.p)}
+    more = {"difference": shown, "summary": list(tests.items()), "verdict": verdict(comparison)}
+    _write(path, [comparison.a, comparison.b], facts, embed_audio, more)
 
 
 def _write(path: Path, results: Sequence[Result], facts: Mapping[str, str], embed_audio: bool, more: Json) -> None:
@@ -88,6 +85,7 @@ def _write(path: Path, results: Sequence[Result], facts: Mapping[str, str], embe
     content = {
         "systems": [_system(result) for result in results],
         "hours": results[0].hours,
+        "bounds": {"duration": DURATIONS_S, "length": LENGTHS},
         "facts": list(facts.items()),
         "utterances": [_utterance(*each, folder) for each in zip(spoken, heard, strict=True)],
     }
@@ -106,26 +104,13 @@ def _template() -> list[str]:
     return markup.replace("/* style */\n", style).replace("/* script */\n", script).split(HERE)
 
 
-def _check_same(a: Result, b: Result) -> None:
-    if unpaired := a.errors.keys() ^ b.errors.keys():
-        raise DataError(f"{len(unpaired)} utterances are in one of {a.title} and {b.title} only ({first_of(unpaired)})")
-    references = {utterance.id: utterance.reference.split() for utterance in b.utterances}
-    if changed := [each.id for each in a.utterances if each.reference.split() != references[each.id]]:
-        raise DataError(f"{a.title} and {b.title} have other references for {len(changed)} ids ({first_of(changed)})")
-
-
 def _system(result: Result) -> Json:
     about = {"title": result.title, "normalisation": result.normalisation, "remarks": result.remarks}
     return about | vars(result.total) | _bounds(result.interval)
 
 
 def _bounds(interval: Interval) -> Json:
-    return {"low": _finite(interval.low), "high": _finite(interval.high), "unit": interval.unit}
-
-
-def _finite(rate: float) -> float | None:
-    """JSON knows no infinity."""
-    return rate if math.isfinite(rate) else None
+    return {"low": finite(interval.low), "high": finite(interval.high), "unit": interval.unit}
 
 
 def _utterance(spoken: Scored, systems: Sequence[Scored], folder: Path | None) -> Json:

@@ -58,7 +58,7 @@ const bins = bounds => value => value === null ? "unknown" : String(bounds.find(
 const upTo = (bounds, unit, gap = 0) => Object.fromEntries([
   ...bounds.map((bound, place) => [bound, `${place ? bounds[place - 1] + gap : "up"} to ${bound} ${unit}`]),
   ["more", `over ${bounds.at(-1)} ${unit}`], ["unknown", "not known"]]);
-const DURATIONS = [2, 4, 6, 8, 10, 15, 20, 30], LENGTHS = [5, 10, 15, 20, 25, 30, 40];
+const { duration: DURATIONS, length: LENGTHS } = data.bounds;
 const SHARES = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
 const CHANGES = [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5];
 const named = { duration: upTo(DURATIONS, "s"), length: upTo(LENGTHS, "words", 1), wer: upTo(SHARES, "%") };
@@ -417,7 +417,8 @@ function showHead() {
   const title = two ? `${systems[0].title} against ${systems[1].title}` : systems[0].title;
   document.title = `${two ? points(data.difference.value) : percent(wer(systems[0]), 2)} · ${title}`;
   $("title").textContent = title;
-  const remarks = [...new Set(systems.flatMap(system => system.remarks))].map(remark => element("li", {}, remark));
+  const said = [data.verdict, ...systems.flatMap(system => system.remarks)].filter(Boolean);
+  const remarks = [...new Set(said)].map(remark => element("li", {}, remark));
   $("headline").append(element("div", { class: "headline" }, ...(two ? headlineOfTwo : headlineOfOne)(systems)));
   if (remarks.length) $("headline").append(element("ul", { class: "remarks", id: "remarks" }, ...remarks));
   const facts = data.facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);

@@ -1,16 +1,17 @@
 """Where the errors are: by speaker, duration and length, word by word, and by what a lexicon holds."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from asr.metrics import Column, Errors, Kind, total
 from asr.scoring.result import Result, Scored
 
-DURATIONS_S = (0, 2, 5, 10, 15, 20, 30, 60, 300)
-LENGTHS = (0, 1, 6, 11, 21, 41, 81)
-"""Of references, in words: where each group begins."""
+DURATIONS_S = (2, 4, 6, 8, 10, 15, 20, 30)
+"""The longest of each group of utterances; a last group holds the rest."""
+LENGTHS = (5, 10, 15, 20, 25, 30, 40)
+"""The same for references, in words."""
 
 EXAMPLES = 3
 UNKNOWN = "(not known)"
@@ -44,26 +45,12 @@ def by_speaker(result: Result) -> list[Group]:
 
 def by_duration(result: Result) -> list[Group]:
     """Utterances of similar duration, the shortest first; those of unknown duration last."""
-
-    def key(utterance: Scored) -> tuple[int, str]:
-        if utterance.duration_s is None:
-            return len(DURATIONS_S), UNKNOWN
-        place, low, high = _bin(utterance.duration_s, DURATIONS_S)
-        return place, f"{low} s and more" if high is None else f"{low} to {high} s"
-
-    return _grouped(result.utterances, key)
+    return _grouped(result.utterances, lambda utterance: _bin(utterance.duration_s, DURATIONS_S, "s"))
 
 
 def by_length(result: Result) -> list[Group]:
     """Utterances whose references have similarly many words, the shortest first."""
-
-    def key(utterance: Scored) -> tuple[int, str]:
-        place, low, high = _bin(len(utterance.reference.split()), LENGTHS)
-        if high is None:
-            return place, f"{low} words and more"
-        return place, f"{low} to {high - 1} words" if high - 1 > low else f"{low} words"
-
-    return _grouped(result.utterances, key)
+    return _grouped(result.utterances, lambda utterance: _bin(len(utterance.reference.split()), LENGTHS, "words", 1))
 
 
 def by_vocabulary(result: Result, lexicon: Container[str]) -> list[Group]:
@@ -108,12 +95,18 @@ def _grouped(utterances: Iterable[Scored], key: Callable[[Scored], tuple[int, st
     ]
 
 
-def _bin(value: float, edges: Sequence[int]) -> tuple[int, int, int | None]:
-    """The place of the bin that holds a value, its lower edge, and its upper one, which is outside of it."""
-    for place, (low, high) in enumerate(pairwise(edges)):
-        if value < high:
-            return place, low, high
-    return len(edges) - 1, edges[-1], None
+def _bin(value: float | None, bounds: Sequence[int], unit: str, gap: int = 0) -> tuple[int, str]:
+    """The group of a value: its place, and its name, in which a group begins the gap above the end of the one before.
+
+    >>> [_bin(value, (5, 10), "words", 1) for value in (5, 6, 11, None)]
+    [(0, 'up to 5 words'), (1, '6 to 10 words'), (2, 'over 10 words'), (3, '(not known)')]
+    """
+    if value is None:
+        return len(bounds) + 1, UNKNOWN
+    place = bisect_left(bounds, value)
+    if place == len(bounds):
+        return place, f"over {bounds[-1]} {unit}"
+    return place, f"{bounds[place - 1] + gap if place else 'up'} to {bounds[place]} {unit}"
 
 
 def _errors_of(column: Column) -> Errors:
