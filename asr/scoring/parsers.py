@@ -263,7 +263,7 @@ def _ctm_word(source: Source, number: int, line: str) -> tuple[str, str, Word]:
     if word in ("<ALT_BEGIN>", "<ALT>", "<ALT_END>"):
         raise source.error(number, f"alternations are not supported ({word})")
     start_s = source.seconds(number, "start", start)
-    end_s = start_s + source.seconds(number, "duration", duration)
+    end_s = round(start_s + source.seconds(number, "duration", duration), 6)
     try:
         confidence = float(fields[5])
     except (IndexError, ValueError):  # not told, or NA

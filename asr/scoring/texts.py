@@ -174,6 +174,8 @@ def _kind(source: Source) -> Kind | None:
     """What the lines are; None for lines of words, which have to be looked at together with the other files'."""
     lines = [line for _, line in itertools.islice(source.numbered(COMMENT), LOOKED_AT)]
     if not lines:
+        if any(source.numbered()):
+            raise DataError(f"{source.path}: no utterance in it, only comments")
         return None
     return _json_kind(source, lines) or _layout(source, lines) or _table(source, lines)
 
