@@ -103,8 +103,8 @@ def test_what_is_on_one_side_only(tmp_path):
     errors = total(each.errors for each in joined.scored)
     assert (errors.words, errors.deletions, errors.word_errors) == (20, 10, 10)
     assert joined.remarks[2:4] == (
-        "5 hypotheses are missing and count as deletions ('u0', 'u1', 'u2', ...)",
-        "2 hypotheses have no reference and are left out ('u10', 'u11')",
+        "5 of 10 hypotheses are missing: deletions ('u0', 'u1', 'u2', ...)",
+        "2 of 7 hypotheses have no reference: left out ('u10', 'u11')",
     )
     nothing = file(tmp_path, "n", "so it (v1)")
     with pytest.raises(DataError, match="no hypothesis for 10 of 10 references"):  # allowed or not
@@ -182,8 +182,8 @@ def test_a_ctm_is_laid_on_the_segments_of_an_stm(tmp_path):
     assert [(each.offset_s, each.duration_s) for each in joined.scored] == [(1, 1), (4, 2), (0, 2)]
     assert [word.start_s for word in joined.scored[1].words] == [-0.75, 0.5, 2.5]
     assert joined.remarks[2:4] == (
-        "1 segments are not to be scored; 2 words heard there are left out",
-        "3 words were heard outside all segments; they are scored in the next, or in the last",
+        "words left out, heard in segments that are not to be scored: 2",
+        "words heard outside all segments, scored in the next one or the last: 3",
     )
 
 

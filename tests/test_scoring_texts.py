@@ -85,6 +85,12 @@ def test_what_decoding_writes(tmp_path):
     assert found.entries == {"u1": entries.Entry("u1", "so it", 1, words=WORDS), "u2": entries.Entry("u2", "", 2)}
 
 
+def test_an_id_may_be_a_number_and_a_confidence_unknown(tmp_path):
+    word = {"word": "so", "start": 0, "end": 1, "confidence": float("nan")}
+    found = read_texts(file(tmp_path, "x", json.dumps({"id": 0, "text": "so", "words": [word]})))
+    assert found.entries["0"].words == (Word("so", 0, 1, 1.0),)
+
+
 def test_what_transcribing_writes(tmp_path):
     transcript = Transcript("talks/u1.mp3", "so it", 2.0, words=WORDS)
     written = {name: file(tmp_path, f"x.{name}", render(transcript, name)) for name in ("json", "ctm", "stm", "tsv")}
@@ -150,8 +156,8 @@ def test_tables(tmp_path):
 
 
 def test_two_columns_without_a_header_are_ids_and_texts(tmp_path):
-    found = read_texts(file(tmp_path, "x.tsv", "u1\tso it\nu2\tgoes\n"))
-    assert (found.kind, texts_of(found)) == ("Kaldi text", {"u1": "so it", "u2": "goes"})
+    found = read_texts(file(tmp_path, "x.tsv", "anna\tso it\nbert\tgoes\n"))
+    assert (found.kind, texts_of(found)) == ("Kaldi text", {"anna": "so it", "bert": "goes"})
 
 
 def test_plain_lines_count_when_they_are_blank(tmp_path):
@@ -249,6 +255,7 @@ MANIFEST = '{"audio_filepath": "%s.wav", "duration": %s, "text": "x"}\n'
             '{"id": "u1", "text": "a", "words": [{"word": "a", "start": -1, "end": 1}]}',
             ":1: start -1: seconds were expected",
         ),
+        ("x", r'{"id": "u1", "text": "so \ud800"}', ":1: half a character (a lone surrogate) in 'u1'"),
         ("x", "u1 so\nu2 it\nu1 so\n", ":3: the id 'u1' is also in line 1"),
         ("x", "so (u1)\n" * 9 + "it\n", ":10: a trn's line ends in (id), found 'it'"),
         ("x", "so {uh / oh} (u1)\n", ":1: alternations and optional words are not supported ({)"),

@@ -67,7 +67,7 @@ class Source:
             found = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             found = math.nan
-        if not (math.isfinite(found) and found >= 0):
+        if not 0 <= found < math.inf:
             raise self.error(line, f"{name} {value!r}: seconds were expected, a number from 0")
         return found
 
@@ -76,13 +76,15 @@ def distinct(path: Path, entries: Iterable[Entry]) -> dict[str, Entry]:
     """The entries by id, in their order.
 
     Raises:
-        DataError: Two have one id, one is longer than `LONGEST`, or there is none; names the file and the lines.
+        DataError: Two have one id, one is longer than `LONGEST` or could not be written again, or there is none; names the file and the lines.
     """
     found: dict[str, Entry] = {}
     for entry in entries:
         other = found.setdefault(entry.id, entry)
         if other is not entry:
             raise DataError(f"{path}:{entry.line}: the id {entry.id!r} is also in line {other.line}")
+        if not (entry.id + entry.text).isprintable() and _broken(entry.id + entry.text):
+            raise DataError(f"{path}:{entry.line}: half a character (a lone surrogate) in {entry.id!a}")
         if len(entry.text) > LONGEST:
             raise DataError(
                 f"{path}:{entry.line}: {len(entry.text)} characters in one utterance, and {LONGEST} are the most that "
@@ -91,3 +93,8 @@ def distinct(path: Path, entries: Iterable[Entry]) -> dict[str, Entry]:
     if not found:
         raise DataError(f"{path}: no utterance in it")
     return found
+
+
+def _broken(text: str) -> bool:
+    """Whether it holds what JSON can and UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

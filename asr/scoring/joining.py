@@ -121,9 +121,9 @@ def lay(said: Texts, heard: Texts, remarks: Remarks) -> tuple[dict[str, Entry], 
                 outside += sum(not _within(word, segment) for word in words)
                 found[segment.id] = _moved(segment, words)
     if said.ignored:
-        remarks.append(f"{len(said.ignored)} segments are not to be scored; {ignored} words heard there are left out")
+        remarks.append(f"words left out, heard in segments that are not to be scored: {ignored}")
     if outside:
-        remarks.append(f"{outside} words were heard outside all segments; they are scored in the next, or in the last")
+        remarks.append(f"words heard outside all segments, scored in the next one or the last: {outside}")
     return found, extra
 
 
@@ -191,9 +191,11 @@ def _check_ids(
             silent = f" (--allow-missing counts what is missing as deletions{ctm})"
         raise DataError(f"{heard.path}, for {said.path}: {'; '.join(complaints)}{silent}")
     if missing:
-        remarks.append(f"{len(missing)} hypotheses are missing and count as deletions ({first_of(missing)})")
+        remarks.append(f"{len(missing)} of {len(said.entries)} hypotheses are missing: deletions ({first_of(missing)})")
     if extra:
-        remarks.append(f"{len(extra)} hypotheses have no reference and are left out ({first_of(extra)})")
+        remarks.append(
+            f"{len(extra)} of {len(heard.entries)} hypotheses have no reference: left out ({first_of(extra)})"
+        )
 
 
 def _scored(said: Entry, reference: str, heard: Entry | None, normalise: Normalise, speaker: str) -> Scored:

@@ -3,10 +3,10 @@
 import csv
 import io
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,19 @@ def ctm(source: Source) -> Iterator[Entry]:
 
 
 def json_lines(source: Source) -> Iterator[Entry]:
-    """A manifest, or what decoding writes: id, text, words with their times."""
-    records = [(number, _json_object(source, number, line)) for number, line in source.numbered()]
-    key = _text_key(source, (record for _, record in records))
-    for number, record in records:
-        yield _json_entry(source, number, record, key)
+    """A manifest, or what decoding writes: id, text, words with their times.
+
+    In a manifest with hypotheses each line has to have one, lest the reference of a line without is taken for it.
+    """
+    results = source.hypothesis and any(f'"{HYPOTHESIS_KEY}"' in line for line in source.lines)
+    for number, line in source.numbered():
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise source.error(number, f"not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise source.error(number, f"a JSON object was expected, found {line.strip()[:40]}")
+        yield _json_entry(source, number, record, HYPOTHESIS_KEY if results else "text")
 
 
 def json_file(source: Source) -> Iterator[Entry]:
@@ -125,7 +133,7 @@ def json_file(source: Source) -> Iterator[Entry]:
     recording without its suffix, or after the file.
     """
     record = {"source": source.path.name, **json.loads("\n".join(source.lines))}
-    yield _json_entry(source, 1, record, _text_key(source, [record]))
+    yield _json_entry(source, 1, record, "text")
 
 
 def table(source: Source, delimiter: str) -> Iterator[Entry]:
@@ -186,33 +194,16 @@ def _row(source: Source, number: int, row: Mapping[str, str]) -> Entry:
     )
 
 
-def _json_object(source: Source, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise source.error(number, f"not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise source.error(number, f"a JSON object was expected, found {line.strip()[:40]}")
-    return record
-
-
-def _text_key(source: Source, records: Iterable[dict[str, Any]]) -> str:
-    """One for all lines: where a single one lacks its hypothesis, the reference must not take its place."""
-    return HYPOTHESIS_KEY if source.hypothesis and any(HYPOTHESIS_KEY in record for record in records) else "text"
-
-
 def _json_entry(source: Source, number: int, record: dict[str, Any], key: str) -> Entry:
     text = record.get(key)
     if not isinstance(text, str):
         raise source.error(number, f"{key} has to be a string, found {text!r:.40}" if key in record else f"no {key!r}")
-    if "audio_filepath" in record:
-        entry = _manifest_entry(source, number, record)
-    else:
-        entry = _decoded_entry(source, number, record)
-    return replace(entry, text=text.strip(), words=tuple(_json_words(source, number, record.get("words") or [])))
+    words = tuple(_json_words(source, number, record.get("words") or []))
+    entry = _manifest_entry if "audio_filepath" in record else _decoded_entry
+    return entry(source, number, record, text.strip(), words)
 
 
-def _manifest_entry(source: Source, number: int, record: dict[str, Any]) -> Entry:
+def _manifest_entry(source: Source, number: int, record: dict[str, Any], text: str, words: tuple[Word, ...]) -> Entry:
     if not isinstance(record["audio_filepath"], str):
         raise source.error(number, f"audio_filepath has to be a string, found {record['audio_filepath']!r:.40}")
     for name in ("duration", "offset"):
@@ -221,37 +212,40 @@ def _manifest_entry(source: Source, number: int, record: dict[str, Any]) -> Entr
     utterance = from_record({"duration": None, **record}, source.path.parent)
     return Entry(
         id=utterance.id,
-        text="",
+        text=text,
         line=number,
         speaker=utterance.speaker,
         duration_s=utterance.duration_s,
         audio=utterance.audio_filepath,
         offset_s=utterance.offset_s,
+        words=words,
     )
 
 
-def _decoded_entry(source: Source, number: int, record: dict[str, Any]) -> Entry:
-    recording = record.get("source")
-    name = record.get("id") or (isinstance(recording, str) and Path(recording).stem)
-    if not name:
+def _decoded_entry(source: Source, number: int, record: dict[str, Any], text: str, words: tuple[Word, ...]) -> Entry:
+    recording, name = record.get("source"), record.get("id")
+    if name is None and isinstance(recording, str):
+        name = Path(recording).stem
+    if name in (None, ""):
         raise source.error(number, f"no 'id' and no 'audio_filepath', only {', '.join(map(repr, record))[:100]}")
     duration_s = record.get("duration_s")
     return Entry(
         id=str(name),
-        text="",
+        text=text,
         line=number,
         speaker=str(record.get("speaker") or ""),
         duration_s=None if duration_s is None else source.seconds(number, "duration_s", duration_s),
+        words=words,
     )
 
 
 def _json_words(source: Source, number: int, records: Any) -> Iterator[Word]:
     try:
         for record in records:
-            start_s, end_s = (source.seconds(number, name, record[name]) for name in ("start", "end"))
-            confidence = record.get("confidence")
-            yield Word(str(record["word"]), start_s, end_s, 1.0 if confidence is None else float(confidence))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            start_s = source.seconds(number, "start", record["start"])
+            end_s = source.seconds(number, "end", record["end"])
+            yield Word(str(record["word"]), start_s, end_s, _confidence(record.get("confidence")))
+    except (KeyError, TypeError, AttributeError) as error:
         raise source.error(number, "words have to be objects with word, start, end and perhaps confidence") from error
 
 
@@ -264,11 +258,16 @@ def _ctm_word(source: Source, number: int, line: str) -> tuple[str, str, Word]:
         raise source.error(number, f"alternations are not supported ({word})")
     start_s = source.seconds(number, "start", start)
     end_s = round(start_s + source.seconds(number, "duration", duration), 6)
+    return recording, channel, Word(word, start_s, end_s, _confidence(fields[5] if len(fields) > 5 else None))
+
+
+def _confidence(value: Any) -> float:
+    """1 for none, also if it is not a number, as a ctm's `NA`."""
     try:
-        confidence = float(fields[5])
-    except (IndexError, ValueError):  # not told, or NA
-        confidence = 1.0
-    return recording, channel, Word(word, start_s, end_s, confidence)
+        found = float(value)
+    except (TypeError, ValueError):
+        return 1.0
+    return found if math.isfinite(found) else 1.0
 
 
 def _words_only(source: Source, number: int, text: str) -> str:

@@ -217,7 +217,7 @@ def _has_points(pattern: re.Pattern[str], lines: Sequence[str]) -> bool:
 
 
 def _table(source: Source, lines: Sequence[str]) -> Kind | None:
-    """A table has a header with the columns that are needed, or is called so."""
+    """A table has a header with the columns that are needed, or is called so; two columns without are ids and texts."""
     tabs = [line.count("\t") for line in lines]
     kind: Kind = "TSV" if tabs[0] else "CSV"
     delimiter = "\t" if tabs[0] else ","
@@ -227,9 +227,11 @@ def _table(source: Source, lines: Sequence[str]) -> Kind | None:
     try:
         parsers.named_columns(source, header)
     except DataError:
-        if source.path.suffix.lower() != f".{kind.lower()}" or (tabs[0] and set(tabs) == {1}):
-            return None
-        raise
+        if set(tabs) == {1} and not any(" " in line.partition("\t")[0] for line in lines):
+            return "Kaldi text"
+        if source.path.suffix.lower() == f".{kind.lower()}":
+            raise
+        return None
     return kind
 
 
