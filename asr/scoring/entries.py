@@ -76,14 +76,16 @@ def distinct(path: Path, entries: Iterable[Entry]) -> dict[str, Entry]:
     """The entries by id, in their order.
 
     Raises:
-        DataError: Two have one id, one is longer than `LONGEST` or could not be written again, or there is none; names the file and the lines.
+        DataError: Two have one id, one is longer than `LONGEST` or could not be written again, or there is none; names
+            the file and the lines.
     """
     found: dict[str, Entry] = {}
     for entry in entries:
         other = found.setdefault(entry.id, entry)
         if other is not entry:
             raise DataError(f"{path}:{entry.line}: the id {entry.id!r} is also in line {other.line}")
-        if not (entry.id + entry.text).isprintable() and _broken(entry.id + entry.text):
+        texts = entry.id + entry.text + entry.speaker
+        if not texts.isprintable() and _broken(texts):
             raise DataError(f"{path}:{entry.line}: half a character (a lone surrogate) in {entry.id!a}")
         if len(entry.text) > LONGEST:
             raise DataError(
