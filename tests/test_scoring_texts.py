@@ -174,6 +174,7 @@ def test_plain_lines_count_when_they_are_blank(tmp_path):
     [
         ("84-1-0001 so it\n84-1-0002 goes\n", "84-1-0002 go\n84-1-0001 so\n", "Kaldi text"),
         ("utt1 so\n", "utt1\n", "Kaldi text"),
+        ("u1 so\nanna it\nu2 so\n", "u1 so\nu2 so\n", "Kaldi text"),
         ("001 so it\n", "001 so\n", "Kaldi text"),
         ("a41de7 so it\nb so\n", "a41de7 so it\nb so\n", "plain lines"),
         ("1 2 3\n2 2 5\n", "1 2 3\n2 5\n", "plain lines"),
@@ -306,8 +307,9 @@ def test_refusals_of_what_is_no_file(tmp_path):
 def test_an_utterance_can_be_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(entries, "LONGEST", 10)
     assert read_texts(file(tmp_path, "x", f"u1 {'a ' * 5}\n")).entries["u1"].text == "a a a a a"
-    with pytest.raises(DataError, match="x:1: 11 characters in one utterance, and 10 are the most"):
-        read_texts(file(tmp_path, "x", f"u1 {'a ' * 5}b\n"))
+    for path in (file(tmp_path, "x", f"u1 {'a ' * 5}b\n"), file(tmp_path, "x.txt", "a b c d e f").parent):
+        with pytest.raises(DataError, match=r"x(.txt)?:1: 11 characters in one utterance, and 10 are the most"):
+            read_texts(path)
 
 
 def test_a_line_of_ten_megabytes_is_refused_at_once(tmp_path):

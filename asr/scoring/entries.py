@@ -76,27 +76,29 @@ def distinct(path: Path, entries: Iterable[Entry]) -> dict[str, Entry]:
     """The entries by id, in their order.
 
     Raises:
-        DataError: Two have one id, one is longer than `LONGEST` or could not be written again, or there is none; names
-            the file and the lines.
+        DataError: Two have one id, one cannot be scored, or there is none; names the file and the lines.
     """
     found: dict[str, Entry] = {}
     for entry in entries:
-        other = found.setdefault(entry.id, entry)
+        other = found.setdefault(entry.id, check(path, entry))
         if other is not entry:
             raise DataError(f"{path}:{entry.line}: the id {entry.id!r} is also in line {other.line}")
-        texts = entry.id + entry.text + entry.speaker
-        if not texts.isprintable() and _broken(texts):
-            raise DataError(f"{path}:{entry.line}: half a character (a lone surrogate) in {entry.id!a}")
-        if len(entry.text) > LONGEST:
-            raise DataError(
-                f"{path}:{entry.line}: {len(entry.text)} characters in one utterance, and {LONGEST} are the most that "
-                "can be scored; cut it into segments"
-            )
     if not found:
         raise DataError(f"{path}: no utterance in it")
     return found
 
 
-def _broken(text: str) -> bool:
-    """Whether it holds what JSON can and UTF-8 cannot."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def check(path: Path, entry: Entry) -> Entry:
+    """
+    Raises:
+        DataError: It is longer than `LONGEST`, or holds what JSON can and UTF-8 cannot; names file and line.
+    """
+    texts = entry.id + entry.text + entry.speaker
+    if not texts.isprintable() and any("\ud800" <= character <= "\udfff" for character in texts):
+        raise DataError(f"{path}:{entry.line}: half a character (a lone surrogate) in {entry.id!a}")
+    if len(entry.text) > LONGEST:
+        raise DataError(
+            f"{path}:{entry.line}: {len(entry.text)} characters in one utterance, and {LONGEST} are the most that can "
+            "be scored; cut it into segments"
+        )
+    return entry

@@ -12,7 +12,7 @@ from typing import Literal
 
 from asr.errors import DataError
 from asr.scoring import parsers
-from asr.scoring.entries import COMMENT, Entry, Source, distinct
+from asr.scoring.entries import COMMENT, Entry, Source, check, distinct
 from asr.scoring.parsers import Parser
 
 __all__ = ["Entry", "Kind", "Texts", "read_texts", "read_together"]
@@ -78,12 +78,15 @@ def read_texts(path: Path, hypothesis: bool = False) -> Texts:
 def read_together(reference: Path, hypotheses: Sequence[Path]) -> tuple[Texts, list[Texts]]:
     """The texts of a reference and of hypotheses for it; one of the files may be `-`, the standard input.
 
-    What kind a file is, is found by its content. Its name counts in two cases only: an stm or ctm without a decimal
-    point in its times, or with numbers for speakers or words, has to end in .stm or .ctm; and of lines that all begin
-    with a word of their own, the same words in both files, it decides whether these are ids. They are those of Kaldi's
-    `text` if they look like ids in every file (digits with letters or marks, `84-121123-0001`). Else the files are
-    plain, line by line, unless each first word occurs once and the files share most of them: then they are plain if
-    they end in .txt, Kaldi's if they are called `text`, and otherwise refused.
+    What kind a file is, is found by its content. Its name counts in three cases only: an stm or ctm without a decimal
+    point in its times, or with numbers for speakers or words, has to end in .stm or .ctm; a .csv or .tsv has to have
+    the columns of a table; and of lines that all begin with a word of their own, the same words in both files, the name
+    decides whether these are ids.
+
+    Lines of words begin with the ids of Kaldi's `text` beside a file of a kind with ids; or if all first words of a
+    file look like ids (digits with letters or marks, `84-121123-0001`), and those of the others do or are mostly the
+    same. Else the files are plain, line by line, unless each first word occurs once and the files share most of them:
+    then they are plain if they end in .txt, Kaldi's if they are called `text`, and otherwise refused.
 
     A folder is read as one utterance for each .txt in and below it.
 
@@ -104,8 +107,7 @@ def _read_all(opened: Sequence[Source | Texts]) -> list[Texts]:
     """Those that are not read yet are read, the kinds of lines of words chosen together."""
     kinds = [found.kind if isinstance(found, Texts) else _kind(found) for found in opened]
     undecided = [found for found, kind in zip(opened, kinds, strict=True) if kind is None and isinstance(found, Source)]
-    with_ids = next((found for found, kind in zip(opened, kinds, strict=True) if kind), None)
-    chosen: Kind = "Kaldi text" if with_ids or (undecided and _have_ids(undecided)) else "plain lines"
+    chosen: Kind = "Kaldi text" if any(kinds) or _have_ids(undecided) else "plain lines"
     texts = [
         found if isinstance(found, Texts) else _parse(found, kind or chosen)
         for found, kind in zip(opened, kinds, strict=True)
@@ -149,16 +151,15 @@ def _have_ids(sources: Sequence[Source]) -> bool:
     """
     heads = [[line.split(maxsplit=1)[0] for _, line in source.numbered()] for source in sources]
     like = [bool(words) and all(map(ID.fullmatch, words)) for words in heads]
-    if all(like):
+    share = all(2 * len({*heads[0]} & {*words}) >= len(words) for words in heads[1:])
+    if all(like) or (any(like) and len(like) > 1 and share):
         return True
     if any(like):
         yes, no = like.index(True), like.index(False)
         raise DataError(
             f"{sources[yes].path}: its lines begin with ids, such as {heads[yes][0]!r}, those of {sources[no].path} not"
         )
-    if not all(heads) or not all(len(set(words)) == len(words) for words in heads):
-        return False
-    if len(sources) > 1 and not all(2 * len({*heads[0]} & {*words}) >= len(words) for words in heads[1:]):
+    if not (share and all(heads) and all(len(set(words)) == len(words) for words in heads)):
         return False
     if all(source.path.name == "text" for source in sources):
         return True
@@ -248,7 +249,7 @@ def _folder(path: Path) -> Texts:
         raise DataError(f"{path}: a folder, and no .txt in it")
     found: dict[str, tuple[Path, Entry]] = {}
     for file in files:
-        entry = parsers.file_of_one(file, _read(file, empty=True))
+        entry = check(file, parsers.file_of_one(file, _read(file, empty=True)))
         if entry.id in found:
             raise DataError(f"{file}: the id {entry.id!r} is also that of {found[entry.id][0]}")
         found[entry.id] = file, entry
