@@ -42,7 +42,9 @@ def test_groups_by_duration_and_length_by_hand():
     ]
     long = Result("long", [Scored(f"u{words}", "a " * words, "") for words in (41, 40, 31, 30, 6)])
     names = ["6 to 10 words", "26 to 30 words", "31 to 40 words", "over 40 words"]
-    assert [(group.name, group.errors.sentences) for group in by_length(long)] == list(zip(names, (1, 1, 2, 1), strict=True))
+    assert [(group.name, group.errors.sentences) for group in by_length(long)] == list(
+        zip(names, (1, 1, 2, 1), strict=True)
+    )
 
 
 @pytest.mark.parametrize("groups", [by_speaker, by_duration, by_length])

@@ -71,19 +71,20 @@ def wer(
     from asr.scoring.printing import tables as all_tables
 
     _check_page(html, embed_audio)
+    known = _words(lexicon, normalise) if lexicon else None
     result = _results(reference, [hypothesis], normalise, allow_missing, speakers)[0]
     if as_json:
         print(json.dumps(result.to_record(), indent=2))
     else:
         print(headline(result))
-        if tables or lexicon:
-            print("\n" + all_tables(result, _words(lexicon, normalise) if lexicon else None), end="")
+        if tables or known is not None:
+            print("\n" + all_tables(result, known), end="")
         if worst:
             print("\n" + listing(result, worst), end="")
     if html:
         from asr.scoring.page import write_report
 
-        write_report(result, html, {"Command": command_line()}, embed_audio)
+        write_report(result, html, {"Command": command_line()}, embed_audio, known)
     if export:
         from asr.progress import say
         from asr.scoring.exports import export as write_exports
@@ -117,7 +118,7 @@ def compare(
     if html:
         from asr.scoring.page import write_comparison
 
-        write_comparison(comparison.a, comparison.b, html, {"Command": command_line()}, embed_audio)
+        write_comparison(comparison, html, {"Command": command_line()}, embed_audio)
 
 
 def _check_page(html: Path | None, embed_audio: bool) -> None:
