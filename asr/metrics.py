@@ -1,20 +1,16 @@
 """Word and character error rates: counted per utterance by its fewest edits, joined by id and summed."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
-from rich.cells import cell_len, set_cell_size
 
 from asr.errors import DataError
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
-
-GAP = "***"
-MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 
 
 @dataclass(frozen=True)
@@ -155,21 +151,6 @@ def worst(errors: Mapping[str, Errors], count: int) -> list[str]:
     return sorted(errors, key=lambda name: (-errors[name].word_errors, name))[:count]
 
 
-def aligned(reference: str, hypothesis: str) -> str:
-    """One utterance's words in columns, for a monospaced terminal: reference, hypothesis, and S, D or I under an error.
-
-    ```text
-    REF: the cat sat on ***
-    HYP: *** cat sad on it
-         D       S      I
-    ```
-    """
-    columns = [("REF:", "HYP:", ""), *_marked(align(reference, hypothesis))]
-    widths = [max(map(cell_len, column)) for column in columns]
-    rows = zip(*columns, strict=True)
-    return "\n".join(" ".join(map(set_cell_size, row, widths)).rstrip() for row in rows)
-
-
 def rate(errors: int, count: int) -> float:
     """Errors by what they were counted in: 0 of nothing is 0, and any of nothing infinite."""
     if count == 0:
@@ -193,8 +174,3 @@ def _edits(said: Sequence[str], heard: Sequence[str]) -> list[tuple[str, int, in
 def _equal(word: str) -> Column:
     """Shared, as most columns of most alignments are such, and making one takes longer than finding it."""
     return Column("equal", word, word)
-
-
-def _marked(columns: Iterable[Column]) -> Iterator[tuple[str, str, str]]:
-    for kind, said, heard in columns:
-        yield said or GAP, heard or GAP, MARKS[kind]

@@ -35,11 +35,12 @@ LAYERS = [
         "asr.scoring.joining",
         "asr.server.app",
     ],
-    ["asr.task", "asr.decoder", "asr.export", "asr.scoring.texts", "asr.lm.neural", "asr.server.replies"],
     [
         "asr.task",
         "asr.card",
         "asr.scoring.printing",
+        "asr.scoring.page",
+        "asr.scoring.texts",
         "asr.decoder",
         "asr.export",
         "asr.lm.neural",

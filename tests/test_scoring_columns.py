@@ -1,12 +1,15 @@
+import random
+from collections import Counter
+
 import pytest
 from rich.cells import cell_len
 
-from asr.metrics import align
-from asr.scoring.columns import side_by_side
+from asr.metrics import align, count_errors
+from asr.scoring.columns import in_columns
 
 
 def shown(reference, a, b, **options):
-    return side_by_side(align(reference, a), align(reference, b), **options)
+    return in_columns({"A": align(reference, a), "B": align(reference, b)}, **options)
 
 
 def test_three_rows_and_their_marks_by_hand():
@@ -65,4 +68,37 @@ def test_nothing_said():
 
 def test_alignments_to_different_references_are_refused():
     with pytest.raises(ValueError, match="shorter"):
-        side_by_side(align("a b", "a"), align("a", "a"))
+        in_columns({"A": align("a b", "a"), "B": align("a", "a")})
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "lines"),
+    [
+        (
+            "the cat sat on",
+            "cat sad on it",
+            ["REF: the cat sat on ***", "HYP: *** cat sad on it", "     D       S      I"],
+        ),
+        ("i saw it", "i was there", ["REF: i saw it", "HYP: i was there", "       S   S"]),
+        ("a  b", "a b ", ["REF: a b", "HYP: a b"]),
+        ("one", "", ["REF: one", "HYP: ***", "     D"]),
+        ("", "a b", ["REF: *** ***", "HYP: a   b", "     I   I"]),
+        ("", "", ["REF:", "HYP:"]),
+        ("*** b", "a b", ["REF: *** b", "HYP: a   b", "     S"]),
+        ("日本 語", "日 語 e\u0301", ["REF: 日本 語 ***", "HYP: 日   語 e\u0301", "     S       I"]),
+    ],
+)
+def test_one_system(reference, hypothesis, lines):
+    assert in_columns({"HYP": align(reference, hypothesis)}).split("\n") == lines
+
+
+def test_marks_every_error_once():
+    generator = random.Random(1)
+    for _ in range(50):
+        said, recognised = (" ".join(generator.choices("abc", k=generator.randrange(9))) for _ in range(2))
+        above, below, *marks = in_columns({"HYP": align(said, recognised)}).split("\n")
+        assert [word for word in above.split()[1:] if word != "***"] == said.split()
+        assert [word for word in below.split()[1:] if word != "***"] == recognised.split()
+        errors = count_errors(said, recognised)
+        counts = {"S": errors.substitutions, "D": errors.deletions, "I": errors.insertions}
+        assert Counter(" ".join(marks).split()) == Counter(counts)

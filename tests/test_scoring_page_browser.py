@@ -9,7 +9,7 @@ import pytest
 from conftest import write_tone
 from test_scoring_page import other, result, scored
 
-from asr.scoring.comparison import Comparison, verdict
+from asr.scoring.comparison import Comparison, probability, verdict
 from asr.scoring.page import write_comparison, write_report
 from asr.scoring.result import Result, Scored
 
@@ -292,7 +292,7 @@ def test_two_systems_are_compared(page, tmp_path):
     assert page("#rate").text == "\N{MINUS SIGN}5.56 points of WER, B \N{MINUS SIGN} A"
     table = [[cell.text for cell in row.find_elements(By.XPATH, "*")] for row in page.all(".headline tr")]
     assert table[1] == ["WER", "50.00 %", "44.44 %"]
-    assert "MAPSSWE\np = 1" in [each.text for each in page.all(".tiles > div")]
+    assert f"MAPSSWE\n{probability(comparison.mapsswe.p)}" in [each.text for each in page.all(".tiles > div")]
     assert page("#remarks li").text == verdict(comparison)
     assert (page.ids[0], page.ids[-1]) == ("a-2", "b-1")
     Select(page("#kind")).select_by_visible_text("B better than A")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from asr.errors import DataError
 from asr.metrics import first_of
 from asr.scoring.bootstrap import Difference, Interval, difference
-from asr.scoring.columns import WIDTH, side_by_side
+from asr.scoring.columns import WIDTH, in_columns
 from asr.scoring.result import Result, Scored, finite
 from asr.scoring.significance import Mapsswe, McNemar, mapsswe, mcnemar
 
@@ -143,7 +143,9 @@ def summary(comparison: Comparison, listed: int = LISTED) -> str:
         heading = f"{len(changes)} of {len(comparison.utterances)} utterances have {kind} errors in B than in A"
         shown = changes[:listed]
         parts.append(f"{heading}, most changed first:" if shown else f"{heading}.")
-        parts += [f"{_heading(change)}\n{side_by_side(change.a.columns, change.b.columns)}" for change in shown]
+        parts += [
+            f"{_heading(change)}\n{in_columns({'A': change.a.columns, 'B': change.b.columns})}" for change in shown
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -4,7 +4,8 @@ from collections.abc import Container, Iterable, Sequence
 
 from rich.cells import cell_len
 
-from asr.metrics import Kind, aligned, worst
+from asr.metrics import Kind, worst
+from asr.scoring.columns import in_columns
 from asr.scoring.result import Result
 from asr.scoring.tables import Confusion, Group, by_duration, by_length, by_speaker, by_vocabulary, confusions
 
@@ -67,7 +68,7 @@ def listing(result: Result, most: int) -> str:
         if (errors := utterance.errors).word_errors:
             heading = f"{utterance.id}: {errors.word_errors} errors in {errors.words} words"
             audio = f", {utterance.audio}" if utterance.audio else ""
-            parts.append(f"{heading}{audio}\n{aligned(utterance.reference, utterance.hypothesis)}\n")
+            parts.append(f"{heading}{audio}\n{in_columns({'HYP': utterance.columns})}\n")
     return "\n".join(parts)
 
 
