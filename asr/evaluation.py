@@ -19,6 +19,7 @@ from asr.recognizer import Recognizer
 from asr.report import draw_reliability, summary
 from asr.scoring.figures import LANGUAGE_MODEL, SCORED_ON, Figures, figures_of
 from asr.scoring.figures import to_record as to_figures_record
+from asr.scoring.page import write_report
 from asr.scoring.printing import listing, tables
 from asr.scoring.result import Result, Scored
 from asr.tuned import Search, beam_reader, greedy_reader, read_tuned
@@ -123,13 +124,19 @@ def decoded_file(folder: Path, split: str, decoding: str) -> Path:
 
 def scored_files(folder: Path, split: str, decoding: str) -> list[Path]:
     """What `score_decoded` has written."""
-    paths = (folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("txt", "json", "png"))
+    paths = (folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("html", "txt", "json", "png"))
     return [path for path in paths if path.exists()]
 
 
-def score_decoded(folder: Path, split: str, decoding: str, utterances: Sequence[Utterance]) -> Figures:
-    """Scores `decode/` of an experiment folder into `score/`: the figures, the worst utterances word by word, and how
-    far the words' confidence can be relied on, as a table and (with the extra `plot`) as a picture.
+def score_decoded(
+    folder: Path, split: str, decoding: str, utterances: Sequence[Utterance], facts: Mapping[str, str]
+) -> Figures:
+    """Scores `decode/` of an experiment folder into `score/`: the figures, a page to look at, the worst utterances word
+    by word with tables of where the errors are, and how far the words' confidence can be relied on, as a table and
+    (with the extra `plot`) as a picture.
+
+    Args:
+        facts: Where it all comes from, for the page.
 
     Raises:
         DataError: An id is missing or too many, or a file is damaged.
@@ -147,6 +154,7 @@ def score_decoded(folder: Path, split: str, decoding: str, utterances: Sequence[
         if right:
             stream.write(f"\n{reliability_table(reliability(confidences, right))}")
     draw_reliability(reliability(confidences, right), path.with_name(f"{path.name}.png"))
+    write_report(result, path.with_name(f"{path.name}.html"), facts)
     rates = {"wer": figures.wer, "cer": figures.cer, "expected_calibration_error": off}
     record = {**to_figures_record(figures), **vars(figures.errors), **rates}
     write_json(path.with_name(f"{path.name}.json"), record)

@@ -297,20 +297,21 @@ class Experiment:
 
     def _score(self) -> list[Path]:
         model, decoded = self.folder / "model", decoded_splits(self.folder, self._scored_splits())
-        scores = [score_decoded(self.folder, *pair, self.records.utterances(pair[0])) for pair in decoded]
         history = read_json_lines(self.folder / "training" / "history.jsonl")
         train = self.records.last("train")
         facts = {
             "Command": f"`{train.get('command', self.command)}`",
             COMMIT: train.get("commit", commit()),
             **decoding_facts(model),
-            **scoring_facts(scores, self.command),
             "Training time": f"{sum(line['seconds'] for line in history) / 60:.1f} min, {len(history)} epochs",
             "Hardware": train.get("hardware", ""),
         }
+        about = self._results(load_model(model).model, facts)
+        scores = [score_decoded(self.folder, *pair, self.records.utterances(pair[0]), about.facts) for pair in decoded]
         heard_with = self.records.last("decode").get("inputs", {}).get("model", {})
         weights = heard_with.get(f"model/{WEIGHTS}") or ""  # another training may have come between
-        results = replace(self._results(load_model(model).model, facts), weights=weights, scores=tuple(scores))
+        facts = {**about.facts, **scoring_facts(scores, self.command)}
+        results = replace(about, weights=weights, facts=facts, scores=tuple(scores))
         written = publish(self.folder, results, history)
         say(f"score: {written[0]}")
         return [*written, *(path for pair in decoded for path in scored_files(self.folder, *pair))]

@@ -54,13 +54,16 @@ def test_a_decoded_split_is_scored_into_files(tmp_path):
     lines = [{"id": name, "text": text} for name, text in HYPOTHESES.items()]
     write_json_lines(tmp_path / "decode" / "test.beam.jsonl", lines)
     assert decoded_splits(tmp_path, ["dev", "test"]) == [("dev", "greedy"), ("test", "greedy"), ("test", "beam")]
-    figures = score_decoded(tmp_path, "test", "beam", UTTERANCES)
+    figures = score_decoded(tmp_path, "test", "beam", UTTERANCES, {"Command": "`asr run toys`"})
     table = read_json(tmp_path / "score" / "test.beam.json")
     assert (table["wer"], table["cer"], table["sentences"]) == (0.5, figures.cer, 3)
     assert table["expected_calibration_error"] is None  # no words to judge
     rates = {"wer", "cer", "sentences", "expected_calibration_error"}
     assert from_record({name: value for name, value in table.items() if name not in rates}, "here") == figures
     assert "a-1: 3 errors in 4 words, a-1.wav" in (tmp_path / "score" / "test.beam.txt").read_text()
+    page = (tmp_path / "score" / "test.beam.html").read_text()
+    assert '["Command","asr run toys"]' in page
+    assert '"id":"a-1"' in page
     facts = scoring_facts([figures], "asr score tones")
     assert facts["Normalisation before scoring"] == "none: both sides as data-prep wrote them"
     assert facts["Scored by"] == "`asr score tones`"

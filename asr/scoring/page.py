@@ -45,7 +45,7 @@ def write_report(
     embedded is told of on stderr and left out.
 
     Args:
-        facts: Where the result comes from: command, commit, model ...
+        facts: Where the result comes from: command, commit, model ...; those that are empty are left out.
         embed_audio: About 1.5 MB for a minute of speech.
         lexicon: Words that the system can put out; words of the references that are not among them are marked.
 
@@ -86,7 +86,7 @@ def _write(path: Path, results: Sequence[Result], facts: Mapping[str, str], embe
         "systems": [_system(result) for result in results],
         "hours": results[0].hours,
         "bounds": {"duration": DURATIONS_S, "length": LENGTHS},
-        "facts": list(facts.items()),
+        "facts": [(name, value.strip("`")) for name, value in facts.items() if value],
         "utterances": [_utterance(*each, folder) for each in zip(spoken, heard, strict=True)],
     }
     text = json.dumps(content | more, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
