@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,24 @@ import jiwer
 from rapidfuzz.distance import Levenshtein
 
 from asr.metrics import Errors, align, count_edits, count_errors, total
+from asr.normalisers import normaliser
 from asr.scoring.bootstrap import RESAMPLES, interval
+from asr.scoring.exports import export
+from asr.scoring.joining import join
+from asr.scoring.page import write_report
+from asr.scoring.result import Result
 
 Pairs = Sequence[tuple[str, str]]
+
+SEGMENTS = ("ref.stm", "stm", "hyp.ctm", "ctm")
+
+FILTER = """
+const done = arguments[0], field = document.getElementById("text"), started = performance.now();
+field.value = "the";
+field.dispatchEvent(new Event("input"));
+requestAnimationFrame(() => setTimeout(() => done(performance.now() - started)));
+"""
+"""Until the next picture is drawn."""
 
 TEST_CLEAN = 2620
 """Utterances of LibriSpeech's test-clean."""
@@ -49,7 +65,10 @@ def main() -> None:
     compare_speed(pairs, options.rounds)
     time_interval(pairs[:TEST_CLEAN])
     if options.reference and options.hypothesis:
-        equal &= compare_with_sclite(options.reference, options.hypothesis)
+        scored = join(options.reference, options.hypothesis, normaliser("none")).scored
+        result = Result(str(options.hypothesis), scored)
+        compare_with_sclite(result)
+        open_report(result)
     sys.exit(not equal)
 
 
@@ -106,6 +125,7 @@ def compare_speed(pairs: Pairs, rounds: int) -> None:
     words = [(said.split(), heard.split()) for said, heard in pairs]
     forms: dict[str, Callable[[], Any]] = {
         "bare": lambda: [Levenshtein.editops(*pair) for pair in words],
+        "bare, and the splitting": lambda: [Levenshtein.editops(said.split(), heard.split()) for said, heard in pairs],
         "words counted": lambda: [count_edits(said.split(), heard.split()) for said, heard in pairs],
         "words and characters, summed": lambda: total(count_errors(*pair) for pair in pairs),
         "words aligned in columns": lambda: [align(*pair) for pair in pairs],
@@ -129,6 +149,56 @@ def time_interval(pairs: Pairs) -> None:
     found = interval(errors, {})
     seconds = time.perf_counter() - started
     print(f"{RESAMPLES} resamples of {len(errors)} utterances: {seconds:.2f} s ({found.low:.2%} to {found.high:.2%})")
+
+
+def compare_with_sclite(result: Result) -> None:
+    """Totals may differ where sclite's weights prefer an alignment with more errors: see `asr.scoring.exports`."""
+    ours = result.total
+    print(f"ours: {ours.words} words, {ours.word_errors} errors, {ours.wrong_sentences} wrong sentences")
+    if not shutil.which("sctk"):
+        print("sctk is not installed")
+        return
+    for kinds, names in ((["trn"], ("ref.trn", "trn", "hyp.trn", "trn")), (["stm", "ctm"], SEGMENTS)):
+        with tempfile.TemporaryDirectory() as folder:
+            export(result, Path(folder), kinds)
+            reference, form, hypothesis, heard_form = names
+            command = ["sctk", "sclite", "-r", reference, form, "-h", hypothesis, heard_form]
+            command += ["-i", "spu_id"] * (form == "trn") + ["-s", "-o", "rsum", "stdout"]
+            report = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+        (line,) = [line for line in report.splitlines() if re.search(r"\|\s*Sum\b", line)]
+        _, words, _, *kinds_of_error, errors, wrong = map(int, re.findall(r"\d+", line))
+        print(f"sclite by {form}: {words} words, {errors} errors (S, D, I: {kinds_of_error}), {wrong} wrong sentences")
+
+
+def open_report(result: Result) -> None:
+    """As many utterances as test-clean has, those of the result again and again; seconds are the browser's."""
+    again = [
+        replace(each, id=f"{each.id}-{turn}")
+        for turn in range(-(-TEST_CLEAN // len(result.utterances)))
+        for each in result.utterances
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        started = time.perf_counter()
+        write_report(replace(result, utterances=again[:TEST_CLEAN]), page)
+        seconds = time.perf_counter() - started
+        print(f"report of {TEST_CLEAN} utterances: {page.stat().st_size / 1e6:.1f} MB, written in {seconds:.1f} s")
+        if not shutil.which("chromedriver"):
+            print("chromedriver is not installed")
+            return
+        from selenium import webdriver
+
+        options = webdriver.ChromeOptions()
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
+            options.add_argument(argument)
+        with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as browser:
+            for turn in ("first", "second"):
+                browser.get(page.as_uri())
+                loaded = browser.execute_script(
+                    "return performance.timing.domComplete - performance.timing.navigationStart"
+                )
+                filtered = browser.execute_async_script(FILTER)
+                print(f"opened {turn}: {loaded / 1e3:.2f} s; filtered by a word: {filtered / 1e3:.3f} s")
 
 
 if __name__ == "__main__":
