@@ -98,6 +98,8 @@ def verify(folder: Path, manifest: Path, split: str = "", decoding: str = ALL, d
         AsrError: The model or a recording cannot be used.
     """
     require_model(folder)
+    if not (folder / FILE).is_file():
+        raise DataError(f"{folder}: no {FILE}, and so no claim that could be verified; 'asr score RECIPE' writes it")
     results = read_results(folder / FILE)
     utterances = [replace(each, text=normalise(each.text)) for each in read_manifest(manifest)]
     references = digest_of_references((each.id, each.text) for each in utterances)

@@ -124,7 +124,7 @@ def test_no_model_and_no_claims(exp, tmp_path):
     with pytest.raises(ModelError, match="no such model folder"):
         verify(tmp_path / "none", exp / "data" / "dev.jsonl")
     (exp / "model" / "results.json").unlink()
-    with pytest.raises(DataError, match=r"results\.json: No such file"):
+    with pytest.raises(DataError, match=r"no results\.json, and so no claim"):
         verify(exp / "model", exp / "data" / "dev.jsonl")
 
 
