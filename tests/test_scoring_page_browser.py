@@ -1,8 +1,5 @@
 """The page of a scoring in a real browser, opened as a file: what a person sees, clicks, types and hears."""
 
-import json
-import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -13,31 +10,19 @@ from asr.scoring.comparison import Comparison, probability, verdict
 from asr.scoring.page import write_comparison, write_report
 from asr.scoring.result import Result, Scored
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
+from browsing import Page, needs_browser, started  # isort: skip  (skips where there is none)
 
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.select import Select  # noqa: E402
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver"),
-]
-
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required"""
-
+pytestmark = needs_browser
 
 HOSTILE = "</script><img src=x onerror=document.title='broken'>"
 
 
-class Page:
-    """The page as a person handles it."""
-
-    def __init__(self, browser) -> None:
-        self.browser = browser
+class Report(Page):
+    """The page of a scoring."""
 
     def __call__(self, selector: str):
         return self.browser.find_element(By.CSS_SELECTOR, selector)
@@ -45,29 +30,14 @@ class Page:
     def all(self, selector: str) -> list:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
-    def open(self, path: Path, view: str = "") -> "Page":
+    def open(self, path: Path, view: str = "") -> "Report":
         self.browser.get("about:blank")
         self.browser.get(path.as_uri() + view)
         return self
 
-    def run(self, script: str):
-        return self.browser.execute_script(script)
-
-    def until(self, condition) -> None:
-        end_s = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end_s
-            time.sleep(0.02)
-
-    def press(self, *keys: str) -> None:
-        self.browser.switch_to.active_element.send_keys(*keys)
-
     def button(self, table: str, label: str):
         rows = self.all(f"table[aria-label='{table}'] td > button")
         return next(button for button in rows if button.text == label)
-
-    def emulate(self, command: str, **values) -> None:
-        self.browser.execute_cdp_cmd(f"Emulation.{command}", values)
 
     @property
     def ids(self) -> list[str]:
@@ -80,27 +50,19 @@ class Page:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield browser
-    browser.quit()
+    with started(tmp_path_factory.mktemp("browser"), "--autoplay-policy=no-user-gesture-required") as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(browser):
     browser.get("about:blank")
     browser.get_log("performance")
-    page = Page(browser)
+    page = Report(browser)
     page.emulate("setDeviceMetricsOverride", width=1200, height=900, deviceScaleFactor=1, mobile=False)
     yield page
     assert browser.get_log("browser") == []
-    events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert not [url for url in asked if not url.startswith(("file:", "blob:", "data:"))]
+    assert not [url for url in page.asked() if not url.startswith(("file:", "blob:", "data:"))]
 
 
 @pytest.fixture
