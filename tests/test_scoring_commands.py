@@ -48,6 +48,12 @@ def test_an_unknown_normalisation_is_refused(files, capsys):
     assert "'englsh'; did you mean 'english'?" in capsys.readouterr().err
 
 
+def test_what_cannot_be_normalised_is_named_with_its_line(files, capsys):
+    (files / "a.trn").write_text((files / "a.trn").read_text().replace("one two three", "один two three"))
+    assert status_of("wer", "ref.csv", "a.trn", "--normalise", "english") == 1
+    assert "a.trn:2: normaliser 'english': 'д' 'и' 'н' 'о' cannot be written in English" in capsys.readouterr().err
+
+
 def test_a_missing_hypothesis(files, capsys):
     trn = (files / "a.trn").read_text().splitlines()
     (files / "a.trn").write_text("\n".join(trn[1:]))

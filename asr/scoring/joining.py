@@ -63,7 +63,7 @@ def join_all(
 ) -> list[Joined]:
     """As `join`, for several systems: each has the same ids in the same order."""
     said, systems = read_together(reference, hypotheses)
-    texts = {name: normalise(entry.text) for name, entry in said.entries.items()}
+    texts = _plain(said.path, said.entries, normalise)
     return [_join(said, texts, heard, normalise, allow_missing, speakers or {}) for heard in systems]
 
 
@@ -85,8 +85,9 @@ def _join(
         extra = heard.entries.keys() - said.entries.keys()
     _check_ids(said, heard, hypotheses, extra, allow_missing, remarks)
     known = speakers_of(said, heard, speakers, remarks)
+    words = _plain(heard.path, hypotheses, normalise)
     scored = [
-        _scored(entry, texts[name], hypotheses.get(name), normalise, known[name])
+        _scored(entry, texts[name], hypotheses.get(name), words.get(name, ""), normalise, known[name])
         for name, entry in said.entries.items()
     ]
     _remark_on_texts([each for each in scored if each.id in hypotheses], heard, remarks)
@@ -198,8 +199,24 @@ def _check_ids(
         )
 
 
-def _scored(said: Entry, reference: str, heard: Entry | None, normalise: Normalise, speaker: str) -> Scored:
-    hypothesis = normalise(heard.text) if heard else ""
+def _plain(path: Path, entries: Mapping[str, Entry], normalise: Normalise) -> dict[str, str]:
+    """The texts normalised, by id.
+
+    Raises:
+        DataError: One cannot be; names file and line.
+    """
+    texts = {}
+    for name, entry in entries.items():
+        try:
+            texts[name] = normalise(entry.text)
+        except DataError as error:
+            raise DataError(f"{path}:{entry.line}: {error}") from error
+    return texts
+
+
+def _scored(
+    said: Entry, reference: str, heard: Entry | None, hypothesis: str, normalise: Normalise, speaker: str
+) -> Scored:
     durations = [entry.duration_s for entry in (said, heard) if entry and entry.duration_s is not None]
     place = said if said.audio or heard is None or not heard.audio else heard
     return Scored(
