@@ -74,7 +74,8 @@ LAYERS = [
         "asr.lm.rescoring",
     ],
     [
-        "asr.lstm",
+        "asr.recurrent",
+        "asr.transformer",
         "asr.features",
         "asr.audio",
         "asr.manifest",
@@ -87,6 +88,8 @@ LAYERS = [
         "asr.lm.units",
     ],
     [
+        "asr.cells",
+        "asr.peephole",
         "asr.commands.options",
         "asr.text",
         "asr.dashboard",

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from asr.lstm import BidirectionalLSTM, UnidirectionalLSTM
+from asr.recurrent import Bidirectional, UnidirectionalLSTM
 
 
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    return BidirectionalLSTM(5, 4)
+    return Bidirectional(5, 4)
 
 
 LENGTHS = torch.tensor([9, 1, 6, 9])
