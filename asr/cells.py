@@ -2,9 +2,9 @@
 
 They are here to be read, to be looked into while they run, and to hold the fast forms in `asr.recurrent` against.
 
-Shapes: B sequences, T steps, D inputs, H units. In the equations x is the input, h the output, c the memory cell, `*` is
-unit by unit, and s(x) = 1 / (1 + exp(-x)). Weights have PyTorch's names, shapes and order of gates wherever PyTorch has
-the cell, so that they load both ways; like PyTorch's, each cell has two biases where one would do.
+Shapes: B sequences, T steps, D inputs, H units. In the equations x is the input, h the output, c the memory cell, and
+s(x) = 1 / (1 + exp(-x)); `*` is unit by unit. Weights have PyTorch's names, shapes and order of gates wherever PyTorch
+has the cell, so that they load both ways; like PyTorch's, each cell has two biases where one would do.
 """
 
 from collections.abc import Iterable, Iterator
@@ -136,9 +136,9 @@ class LSTM1997(Cell):
     Nothing is ever forgotten: through c the gradient comes back from any distance as it was.
 
     Source: Hochreiter and Schmidhuber 1997, "Long short-term memory". Departures: the paper squashes the candidate to
-    (-2, 2) by g(x) = 4 s(x) - 2 and the cell to (-1, 1) by h(x) = 2 s(x) - 1, here both are tanh; its gradient is cut off
-    where it would flow from gates and candidate to the step before, here all of it flows; its cells may share gates in
-    blocks, here each has its own.
+    (-2, 2) by g(x) = 4 s(x) - 2 and the cell to (-1, 1) by h(x) = 2 s(x) - 1, here both are tanh; its gradient is cut
+    off where it would flow from gates and candidate to the step before, here all of it flows; its cells may share gates
+    in blocks, here each has its own.
     """
 
     drives = ("input gate", "candidate", "output gate")

@@ -40,7 +40,7 @@ class _Peephole(torch.autograd.Function):
         steps, hidden = inputs.transpose(0, 1), weight_hh.shape[1]
         gates = linear(steps, weight_ih, bias)  # (T, B, 4H), of all steps at once
         states = gates.new_zeros(2, len(gates) + 1, len(inputs), hidden)
-        outputs, cells = states
+        outputs, cells = states.unbind()
         _run(gates, outputs, cells, weight_hh.t(), peephole)
         context.save_for_backward(*tensors, gates, states)
         return outputs[1:].transpose(0, 1)
