@@ -114,6 +114,11 @@ def test_other_encoders_in_8_bits(encoder, tmp_path):
     with torch.inference_mode():
         expected = checkpoint.model(*batch(50))
     same(OnnxModel(open_session(tmp_path / INT8_FILE), checkpoint.model.config)(*batch(50)), expected, 0.02)
+    if encoder == "lstm_peephole":
+        for name, weight in checkpoint.model.named_parameters():
+            weight.data *= "peephole" not in name
+        with torch.inference_mode():
+            assert (checkpoint.model(*batch(50))[0] - expected[0]).abs().max() > 0.1
     kinds = Counter(node.op_type for node in onnx.load_from_string(graph).graph.node)
     assert (kinds["DynamicQuantizeLSTM"], kinds["MatMulInteger"]) == ((0, 8) if encoder == "transformer" else (2, 0))
     assert kinds["LSTM"] == 0
