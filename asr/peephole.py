@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether this PyTorch was built with it."""
 
 
 def peephole_lstm(
