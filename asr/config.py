@@ -143,6 +143,8 @@ def _explain(error: ValidationError, kind: Any) -> str:
             return f"unknown key {name}{nearest(path[-1], _keys(kind, path[:-1]))}"
         case "missing" | "missing_argument":
             return f"{name} is missing"
+        case "value_error":  # what a `__post_init__` says of values that do not go together
+            return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
     return f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 

@@ -1,9 +1,12 @@
-"""The acoustic model: convolutional subsampling, a stack of bidirectional LSTM layers, a CTC head.
+"""The acoustic model: convolutional subsampling, an encoder, a CTC head.
+
+The encoder is a stack of bidirectional recurrent layers, of LSTM cells unless settings say otherwise, or a Transformer.
 
 Shapes: B utterances, T frames, F mel bins, C channels, H units in each direction, V tokens. Integer lengths travel
 with every padded tensor, and a batch gives what its utterances give one by one.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
@@ -11,7 +14,10 @@ from torch import Tensor, nn
 
 from asr.config import settings
 from asr.features import length_mask
-from asr.lstm import BidirectionalLSTM
+from asr.recurrent import Bidirectional
+from asr.transformer import Transformer
+
+Encoder = Literal["lstm", "lstm_1997", "lstm_peephole", "gru", "rnn", "transformer"]
 
 
 @settings
@@ -19,10 +25,20 @@ class ModelConfig:
     subsampling: Literal[1, 2, 4] = 4
     """Feature frames for one output frame."""
     channels: Annotated[int, Gt(0)] = 32
+    encoder: Encoder = "lstm"
+    """The cell of the bidirectional layers (`asr.cells`), or a Transformer of the same width."""
     layers: Annotated[int, Gt(0)] = 3
     hidden: Annotated[int, Gt(0)] = 256
-    """Units of each direction of each layer."""
+    """Units of each direction of each layer; a Transformer is twice as wide."""
+    heads: Annotated[int, Gt(0)] = 4
+    """Of a Transformer: what a layer attends to at once; they share out its width, so they divide it."""
+    feed_forward: Annotated[int, Gt(0)] = 4
+    """Of a Transformer: the width between the two halves of its feed-forward layers, in multiples of its own."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+
+    def __post_init__(self) -> None:
+        if self.encoder == "transformer" and 2 * self.hidden % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide twice hidden = {self.hidden}")
 
 
 def output_frames(frames: int, subsampling: int) -> int:
@@ -33,7 +49,7 @@ def output_frames(frames: int, subsampling: int) -> int:
 
 
 class Subsampling(nn.Module):
-    """Two 3x3 convolutions that halve time (as often as asked) and frequency, then a projection to the LSTM's width."""
+    """Two 3x3 convolutions that halve time (as often as asked) and frequency, then a projection to the encoder's."""
 
     def __init__(self, mel_bins: int, config: ModelConfig) -> None:
         super().__init__()
@@ -64,7 +80,7 @@ class CTCModel(nn.Module):
         super().__init__()
         self.config = config
         self.subsampling = Subsampling(mel_bins, config)
-        self.layers = nn.ModuleList(BidirectionalLSTM(2 * config.hidden, config.hidden) for _ in range(config.layers))
+        self.layers = nn.ModuleList(_layers(config))
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * config.hidden, tokens)
 
@@ -82,6 +98,15 @@ class CTCModel(nn.Module):
         for layer in self.layers:
             frames = layer(self.dropout(frames), lengths)
         return self.head(self.dropout(frames)).float().log_softmax(2), lengths
+
+
+def _layers(config: ModelConfig) -> Iterator[nn.Module]:
+    """What takes (B, T', 2H) and (B,) to (B, T', 2H)."""
+    width = 2 * config.hidden
+    if config.encoder == "transformer":
+        yield Transformer(width, config.layers, config.heads, config.feed_forward * width, config.dropout)
+    else:
+        yield from (Bidirectional(width, config.hidden, config.encoder) for _ in range(config.layers))
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -9,7 +9,7 @@ import importlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,7 @@ from asr.errors import AsrError, ModelError
 from asr.files import digest
 from asr.model import ModelConfig
 from asr.progress import say
+from asr.recurrent import Bidirectional, never_forgetting
 
 FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 """What the graphs are called in a model folder."""
@@ -32,6 +33,12 @@ FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 WEIGHTS = "weights.safetensors"
 INPUTS, OUTPUTS = ("features", "lengths"), ("log_probabilities", "frames")
 OPSET = 17
+
+GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
+"""Where ONNX's gates stand among PyTorch's: input, output, forget, cell; update, reset, hidden."""
+
+PEEPHOLES = (0, 2, 1)
+"""The same of the peepholes: input, output, forget."""
 
 
 class OnnxModel:
@@ -115,7 +122,7 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
     """
     require("onnx")
     model = copy.deepcopy(checkpoint.model).cpu().eval()
-    model.layers = nn.ModuleList(_Layer(layer.lstm) for layer in model.layers)  # type: ignore[arg-type]
+    model.layers = nn.ModuleList(_Layer(each) if isinstance(each, Bidirectional) else each for each in model.layers)
     example = torch.zeros(2, 9, checkpoint.features.config.mel_bins), torch.tensor([9, 5])
     axes = {name: {0: "B"} for name in (*INPUTS, *OUTPUTS)}
     axes[INPUTS[0]][1], axes[OUTPUTS[0]][1] = "T", "T'"
@@ -137,22 +144,29 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
 def to_int8(graph: bytes) -> bytes:
     """A graph with the weights of its LSTMs in 8 bits, each row with a scale of its own; the rest stays as it was.
 
-    The LSTMs are nearly all of the weights and most of the work. What the convolutions put out has outliers: 8 bits for
-    the projection behind them made the log-probabilities four times as wrong as all the LSTMs together, to save less
-    than a tenth of the time. The weights are unsigned: on CPUs without VNNI, products with signed ones overflow. What
-    goes into a layer gets 8 bits as it comes, with one scale for the whole batch: an utterance's log-probabilities
-    depend a little on the others of its batch.
+    The LSTMs are nearly all of the weights and most of the work; of a Transformer, the products with weights are. What
+    the convolutions put out has outliers: 8 bits for the projection behind them made the log-probabilities four times
+    as wrong as all the LSTMs together, to save less than a tenth of the time. The weights are unsigned: on CPUs without
+    VNNI, products with signed ones overflow. What goes into a layer gets 8 bits as it comes, with one scale for the
+    whole batch: an utterance's log-probabilities depend a little on the others of its batch.
+
+    Raises:
+        ModelError: It is a graph of cells that ONNX Runtime does not have in 8 bits.
 
     Source: ONNX Runtime, "Quantize ONNX models": dynamic quantization; "When and why do I need to try U8U8?".
     """
     onnx = require("onnx")
     quantization = require("onnxruntime.quantization")
+    model = onnx.load_from_string(graph)
+    layers = [node for node in model.graph.node if node.name.startswith("/layers")]
+    if other := [node.op_type for node in layers if node.op_type in ("GRU", "RNN")]:
+        raise ModelError(f"{INT8_FILE}: ONNX Runtime has no {other[0]} of 8 bits, only LSTMs; leave out --int8")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / INT8_FILE
         quantization.quantize_dynamic(
-            onnx.load_from_string(graph),
+            model,
             path,
-            op_types_to_quantize=["LSTM"],
+            nodes_to_quantize=[node.name for node in layers if node.op_type in ("LSTM", "MatMul")],
             per_channel=True,
             weight_type=quantization.QuantType.QUInt8,
         )
@@ -186,50 +200,62 @@ def require(name: str) -> ModuleType:
 
 
 class _Layer(nn.Module):
-    """A bidirectional LSTM that is exported as one node of ONNX, which takes the lengths as they are."""
+    """A bidirectional layer that is exported as one node of ONNX, which takes the lengths as they are."""
 
-    def __init__(self, lstm: nn.LSTM) -> None:
+    def __init__(self, layer: Bidirectional) -> None:
         super().__init__()
+        self.family = layer.family
+        sides = [never_forgetting(side) if layer.cell == "lstm_1997" else side for side in layer.sides()]
         inputs, recurrent, *biases = (
-            torch.stack([_gates(getattr(lstm, f"{name}_l0{side}").detach()) for side in ("", "_reverse")])
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            torch.stack([_reordered(weight, GATES[layer.family]) for weight in weights]).detach()
+            for weights in list(zip(*sides, strict=True))[:4]
         )
-        self.register_buffer("inputs", inputs)  # (2, 4H, D)
-        self.register_buffer("recurrent", recurrent)  # (2, 4H, H)
-        self.register_buffer("biases", torch.cat(biases, dim=1))  # (2, 8H)
+        self.register_buffer("inputs", inputs)  # (2, rows, D)
+        self.register_buffer("recurrent", recurrent)  # (2, rows, H)
+        self.register_buffer("biases", torch.cat(biases, dim=1))  # (2, 2 rows)
+        peepholes = [_reordered(weight, PEEPHOLES).flatten() for side in sides for weight in side[4:]]
+        self.register_buffer("peepholes", torch.stack(peepholes).detach() if peepholes else None)  # (2, 3H)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """As `BidirectionalLSTM.forward`, but only for the exporter: the numbers mean nothing."""
-        outputs: Tensor = _Node.apply(inputs, lengths, self.inputs, self.recurrent, self.biases)  # type: ignore
+        """As `Bidirectional.forward`, but only for the exporter: the numbers mean nothing."""
+        weights = (self.inputs, self.recurrent, self.biases, self.peepholes)
+        outputs: Tensor = _Node.apply(self.family.upper(), inputs, lengths, *weights)  # type: ignore[no-untyped-call]
         return outputs
 
 
 class _Node(torch.autograd.Function):
-    """The operator LSTM of ONNX.
+    """The operators LSTM, GRU and RNN of ONNX.
 
-    Source: https://onnx.ai/onnx/operators/onnx__LSTM.html
+    Source: https://onnx.ai/onnx/operators/onnx__LSTM.html, onnx__GRU.html, onnx__RNN.html
     """
 
     @staticmethod
-    def forward(context: Any, inputs: Tensor, lengths: Tensor, *weights: Tensor) -> Tensor:
+    def forward(context: Any, operator: str, inputs: Tensor, lengths: Tensor, *weights: Tensor) -> Tensor:
         """Zeros of the right shape, (B, T, 2H): the exporter looks no further."""
         return inputs.new_zeros(*inputs.shape[:2], 2 * weights[1].shape[2])
 
     @staticmethod
-    def symbolic(graph: Any, inputs: Any, lengths: Any, *weights: Any) -> Any:
+    def symbolic(graph: Any, operator: str, inputs: Any, lengths: Any, *tensors: Any) -> Any:
+        *weights, peepholes = tensors
         frames = graph.op("Transpose", inputs, perm_i=[1, 0, 2])  # (T, B, D)
         lengths = graph.op("Cast", lengths, to_i=torch.onnx.TensorProtoDataType.INT32)
-        hidden = weights[1].type().sizes()[2]
-        unset = {"hidden_size_i": hidden, "direction_s": "bidirectional"}
-        outputs = graph.op("LSTM", frames, *weights, lengths, outputs=1, **unset)  # (T, 2, B, H)
+        settings = {"hidden_size_i": weights[1].type().sizes()[2], "direction_s": "bidirectional"}
+        if operator == "GRU":
+            settings["linear_before_reset_i"] = 1  # PyTorch's form
+        operands = [frames, *weights, lengths]
+        if peepholes is not None:
+            unset = graph.op("prim::Constant")  # the state before the first frame: zeros
+            unset.setType(torch._C.OptionalType.ofTensor())
+            operands += [unset, unset, peepholes]
+        outputs = graph.op(operator, *operands, outputs=1, **settings)  # (T, 2, B, H)
         shape = graph.op("Constant", value_t=torch.tensor([0, 0, -1]))  # 0: as it is, -1: the rest
         return graph.op("Reshape", graph.op("Transpose", outputs, perm_i=[2, 0, 1, 3]), shape)
 
 
-def _gates(weights: Tensor) -> Tensor:
-    """From PyTorch's order of the gates to that of ONNX: input, output, forget, cell."""
-    entrance, forget, cell, exit = weights.chunk(4)
-    return torch.cat([entrance, exit, forget, cell])
+def _reordered(weights: Tensor, order: Sequence[int]) -> Tensor:
+    """From PyTorch's order of the gates to that of ONNX."""
+    parts = weights.chunk(len(order))
+    return torch.cat([parts[number] for number in order])
 
 
 @contextmanager

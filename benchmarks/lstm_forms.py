@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import torch
 
-from asr import lstm
+from asr import recurrent
 from asr.device import choose, describe, keep_freed_memory
-from asr.lstm import BidirectionalLSTM
+from asr.recurrent import Bidirectional
 
 SHAPES = ((32, 100, 256, 128), (16, 400, 512, 256), (32, 400, 640, 320))
 """Utterances, frames, inputs, units of each direction."""
@@ -42,7 +42,7 @@ def main() -> None:
 def measure(shape: tuple[int, int, int, int], device: torch.device, rounds: int) -> dict[str, float]:
     batch, frames, inputs, hidden = shape
     torch.manual_seed(0)
-    layer = BidirectionalLSTM(inputs, hidden).to(device)
+    layer = Bidirectional(inputs, hidden).to(device)
     sequences = torch.randn(batch, frames, inputs, device=device, requires_grad=True)
     lengths = torch.linspace(frames // 2, frames, batch, device=device).long()
     forms: dict[str, Callable[[], torch.Tensor]] = {
@@ -61,12 +61,12 @@ def measure(shape: tuple[int, int, int, int], device: torch.device, rounds: int)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def in_turn(layer: BidirectionalLSTM, sequences: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    at_once, lstm._both = lstm._both, lambda function, sides: list(map(function, sides))
+def in_turn(layer: Bidirectional, sequences: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    at_once, recurrent._both = recurrent._both, lambda function, sides: list(map(function, sides))
     try:
         return layer.flipped(sequences, lengths)
     finally:
-        lstm._both = at_once
+        recurrent._both = at_once
 
 
 def now(device: torch.device) -> float:

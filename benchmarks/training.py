@@ -36,10 +36,10 @@ from asr.dashboard import Dashboard
 from asr.dataset import Draw, load
 from asr.device import choose, describe, keep_freed_memory
 from asr.features import FeatureConfig
-from asr.lstm import BidirectionalLSTM
 from asr.manifest import Utterance, read_manifest
 from asr.model import CTCModel, ModelConfig, parameter_count
 from asr.optimizer import Optimizer, OptimizerConfig
+from asr.recurrent import Bidirectional
 from asr.speech import SpeechTask, TrainingConfig, ctc
 from asr.text import Vocabulary
 from asr.training import Trainer
@@ -291,11 +291,11 @@ class packed_layers:
     """In the block every LSTM layer takes the packed form."""
 
     def __enter__(self) -> None:
-        self.forward = BidirectionalLSTM.forward
-        BidirectionalLSTM.forward = BidirectionalLSTM.packed  # type: ignore[method-assign]
+        self.forward = Bidirectional.forward
+        Bidirectional.forward = Bidirectional.packed  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        BidirectionalLSTM.forward = self.forward  # type: ignore[method-assign]
+        Bidirectional.forward = self.forward  # type: ignore[method-assign]
 
 
 def hours_per_s(found: dict, name: str) -> str:

@@ -100,7 +100,8 @@ LAYERS = [
         "asr.lm.rescoring",
     ],
     [
-        "asr.lstm",
+        "asr.recurrent",
+        "asr.transformer",
         "asr.features",
         "asr.audio",
         "asr.manifest",
@@ -114,6 +115,8 @@ LAYERS = [
         "asr.lm.units",
     ],
     [
+        "asr.cells",
+        "asr.peephole",
         "asr.commands.options",
         "asr.text",
         "asr.dashboard",

@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+from typing import get_args
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from asr.checkpoint import create, load_model, save_model, set_aside, start_from
 from asr.config import to_table
 from asr.errors import AsrError, ConfigError, ModelError
 from asr.features import FeatureConfig
-from asr.model import ModelConfig
+from asr.model import Encoder, ModelConfig
 from asr.text import Vocabulary
 
 
@@ -53,6 +54,29 @@ def test_round_trip(tmp_path):
         "vocabulary.json",
         "weights.safetensors",
     ]
+
+
+@pytest.mark.parametrize("encoder", get_args(Encoder))
+def test_every_encoder_comes_back_from_its_folder(encoder, tmp_path):
+    saved = fresh(encoder=encoder, layers=2)
+    save_model(saved, tmp_path / "model", "# card\n")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.model.config == saved.model.config
+    assert loaded.model.config.encoder == encoder
+    inputs = torch.randn(2, 30, 16), torch.tensor([30, 21])
+    assert torch.equal(loaded.model(*inputs)[0], saved.model.eval()(*inputs)[0])
+
+
+def test_a_folder_from_before_there_were_encoders_holds_an_lstm(tmp_path):
+    saved = fresh()
+    for key in ("encoder", "heads", "feed_forward"):
+        del saved.config["model"][key]
+    save_model(saved, tmp_path / "model", "# card\n")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.model.config.encoder == "lstm"
+    assert {name.partition("lstm.")[2] for name in loaded.weights() if "layers." in name} == {
+        f"{kind}_{way}_l0{side}" for kind in ("weight", "bias") for way in ("ih", "hh") for side in ("", "_reverse")
+    }
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "weights.safetensors"])
@@ -216,6 +240,11 @@ def test_a_new_model_starts_from_a_trained_one(folder):
         assert torch.equal(weights[name], value), name
     assert new.features.fitted
     assert new.model.config.dropout == 0.5
+
+
+def test_a_model_does_not_start_from_one_with_another_encoder(folder):
+    with pytest.raises(ConfigError, match="model.encoder is lstm there and gru here; .* --set model.encoder=lstm"):
+        start_from(fresh(encoder="gru"), folder)
 
 
 def test_tokens_keep_their_weights_in_another_alphabet(tmp_path):

@@ -14,8 +14,13 @@ import soundfile
 from conftest import TONES, single_threaded, status_of
 
 import asr
+from asr.checkpoint import create, save_model
+from asr.config import to_table
+from asr.features import FeatureConfig
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
+from asr.model import ModelConfig
+from asr.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -248,3 +253,33 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.match(r"6 kills at random moments .*, [1-9] of them while a file was written", done.stdout)
+
+
+@pytest.mark.parametrize("encoder", ["gru", "lstm_peephole", "transformer"])
+def test_another_encoder_goes_the_whole_way(encoder, tmp_path, recordings, capsys):
+    """From the command line to a graph of ONNX, whose log-probabilities `asr export` holds against PyTorch's."""
+    exp = tmp_path / "tones"
+    settings = (f"model.encoder={encoder}", "model.hidden=8", "training.epochs=2", "corpus.options.train_utterances=16")
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    assert status_of("run", TONES, "--exp", exp, "--device", "cpu", *overrides) == 0
+    assert read_json(exp / "model" / "config.json")["model"]["encoder"] == encoder
+    assert "WER" in (exp / "RESULTS.md").read_text()
+    graphs = ["--onnx"] if encoder == "gru" else ["--onnx", "--int8"]
+    assert status_of("export", exp / "model", *graphs) == 0
+    capsys.readouterr()
+    model = ("--model", exp / "model", "--device", "cpu", "--engine", "onnx")
+    assert status_of("transcribe", *recordings[:2], *model) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == [str(r) for r in recordings[:2]]
+
+
+def test_a_graph_of_8_bits_that_there_is_not_is_one_line(tmp_path, capsys):
+    checkpoint = create(
+        FeatureConfig(8000, 16), ModelConfig(encoder="gru", hidden=4), Vocabulary.of_characters("a"), {}
+    )
+    table = {"features": to_table(checkpoint.features.config), "model": to_table(checkpoint.model.config)}
+    checkpoint.config |= table
+    save_model(checkpoint, tmp_path / "model", "# card\n")
+    before = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert status_of("export", tmp_path / "model", "--onnx", "--int8") == 1
+    assert "model.int8.onnx: ONNX Runtime has no GRU of 8 bits" in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == before

@@ -1,9 +1,14 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from asr.cells import CELLS
 from asr.config import build
 from asr.errors import ConfigError
-from asr.model import CTCModel, ModelConfig, output_frames, parameter_count
+from asr.model import CTCModel, Encoder, ModelConfig, output_frames, parameter_count
+
+ENCODERS = get_args(Encoder)
 
 
 def small(**changes) -> CTCModel:
@@ -11,9 +16,13 @@ def small(**changes) -> CTCModel:
     return CTCModel(20, 7, ModelConfig(**{"channels": 3, "layers": 2, "hidden": 8, **changes})).eval()
 
 
-@pytest.mark.parametrize("subsampling", [1, 2, 4])
-def test_a_batch_equals_its_parts(subsampling):
-    model = small(subsampling=subsampling)
+def test_every_cell_can_be_chosen():
+    assert set(ENCODERS) == {*CELLS, "transformer"}
+
+
+@pytest.mark.parametrize(("subsampling", "encoder"), [(1, "lstm"), (2, "lstm"), *((4, name) for name in ENCODERS)])
+def test_a_batch_equals_its_parts(subsampling, encoder):
+    model = small(subsampling=subsampling, encoder=encoder)
     lengths = torch.tensor([37, 1, 20, 30])
     features = torch.randn(4, 37, 20)
     together, frames = model(features, lengths)
@@ -37,12 +46,40 @@ def test_output_frames(frames, subsampling, expected):
     assert output_frames(frames, subsampling) == expected
 
 
-def test_every_weight_learns():
-    model = small(dropout=0.0)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_weight_learns(encoder):
+    model = small(dropout=0.0, encoder=encoder)
     log_probabilities, _ = model(torch.randn(2, 30, 20), torch.tensor([30, 22]))
     (log_probabilities * torch.randn_like(log_probabilities)).sum().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
     assert parameter_count(model) == sum(p.numel() for p in model.parameters())
+
+
+def test_a_padded_minute_goes_through_any_encoder():
+    """At 100 feature frames a second; what stands in the padding has no effect."""
+    for encoder in ENCODERS:
+        model = small(encoder=encoder)
+        features, lengths = torch.randn(2, 6000, 20), torch.tensor([6000, 4000])
+        with torch.inference_mode():
+            expected, _ = model(features, lengths)
+            features[1, 4000:] = 1e6
+            found, frames = model(features, lengths)
+        assert frames.tolist() == [1500, 1000]
+        torch.testing.assert_close(found[1, :1000], expected[1, :1000], atol=1e-4, rtol=0)
+        assert found[0].isfinite().all()
+
+
+def test_an_encoder_that_is_not_known():
+    choices = ", ".join(f"'{name}'" for name in ENCODERS[:-1]) + " or 'transformer'"
+    with pytest.raises(ConfigError, match=f"m.toml: encoder = 'lstm1997': input should be {choices}"):
+        build(ModelConfig, {"encoder": "lstm1997"}, "m.toml")
+
+
+def test_heads_that_do_not_divide_the_width():
+    assert build(ModelConfig, {"heads": 3, "hidden": 8}, "m.toml").heads == 3  # an LSTM has none
+    assert build(ModelConfig, {"encoder": "transformer", "heads": 3, "hidden": 6}, "m.toml").hidden == 6
+    with pytest.raises(ConfigError, match="m.toml: heads = 3 must divide twice hidden = 8"):
+        build(ModelConfig, {"encoder": "transformer", "heads": 3, "hidden": 8}, "m.toml")
 
 
 @pytest.mark.parametrize(("key", "value"), [("subsampling", 3), ("layers", 0), ("hidden", -1), ("dropout", 1.0)])

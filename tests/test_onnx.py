@@ -86,6 +86,52 @@ def test_the_graph_does_what_the_model_does(subsampling, layers, tmp_path):
             same(model(*batch(*lengths)), checkpoint.model(*batch(*lengths)))
 
 
+@pytest.mark.parametrize("encoder", ["lstm_1997", "lstm_peephole", "gru", "rnn", "transformer"])
+def test_the_graph_of_every_encoder_does_what_the_model_does(encoder, tmp_path):
+    checkpoint = make(tmp_path / "model", encoder=encoder, gain=2)
+    with torch.no_grad():
+        for name, weight in checkpoint.model.named_parameters():
+            if "peephole" in name or "bias" in name:
+                weight.normal_()
+    (tmp_path / FILE).write_bytes(to_onnx(checkpoint))
+    model = OnnxModel(open_session(tmp_path / FILE), checkpoint.model.config)
+    for lengths in ((1,), (50,), (7, 80, 1), (40, 40, 39, 4, 12)):
+        with torch.inference_mode():
+            same(model(*batch(*lengths)), checkpoint.model(*batch(*lengths)), 1e-3)
+
+
+@pytest.mark.parametrize("encoder", ["lstm_1997", "lstm_peephole", "transformer"])
+def test_other_encoders_in_8_bits(encoder, tmp_path):
+    """They stay near their own, and peepholes are seen: without them it would be another model."""
+    checkpoint = make(tmp_path / "model", encoder=encoder)
+    checkpoint.model.head.weight.data /= 20
+    if encoder == "lstm_peephole":
+        for layer in checkpoint.model.layers:
+            layer.lstm.peephole_l0.data.fill_(3.0)
+            layer.lstm.peephole_l0_reverse.data.fill_(-3.0)
+    graph = to_int8(to_onnx(checkpoint))
+    (tmp_path / INT8_FILE).write_bytes(graph)
+    with torch.inference_mode():
+        expected = checkpoint.model(*batch(50))
+    same(OnnxModel(open_session(tmp_path / INT8_FILE), checkpoint.model.config)(*batch(50)), expected, 0.02)
+    if encoder == "lstm_peephole":
+        for name, weight in checkpoint.model.named_parameters():
+            weight.data *= "peephole" not in name
+        with torch.inference_mode():
+            assert (checkpoint.model(*batch(50))[0] - expected[0]).abs().max() > 0.1
+    kinds = Counter(node.op_type for node in onnx.load_from_string(graph).graph.node)
+    assert (kinds["DynamicQuantizeLSTM"], kinds["MatMulInteger"]) == ((0, 8) if encoder == "transformer" else (2, 0))
+    assert kinds["LSTM"] == 0
+
+
+@pytest.mark.parametrize("encoder", ["gru", "rnn"])
+def test_cells_that_there_are_not_in_8_bits(encoder, tmp_path):
+    graph = to_onnx(make(tmp_path / "model", encoder=encoder))
+    message = f"model.int8.onnx: ONNX Runtime has no {encoder.upper()} of 8 bits, only LSTMs; leave out --int8"
+    with pytest.raises(ModelError, match=message):
+        to_int8(graph)
+
+
 def test_export_leaves_the_model_as_it_was(tmp_path):
     checkpoint = make(tmp_path / "model")
     before = checkpoint.model(*batch(30))
@@ -95,8 +141,9 @@ def test_export_leaves_the_model_as_it_was(tmp_path):
     assert torch.equal(checkpoint.model.eval()(*batch(30))[0], before[0])
 
 
-def test_export_says_nothing(tmp_path, capfd, recwarn):
-    to_int8(to_onnx(make(tmp_path / "model")))
+@pytest.mark.parametrize("encoder", ["lstm", "lstm_peephole", "transformer"])
+def test_export_says_nothing(encoder, tmp_path, capfd, recwarn):
+    to_int8(to_onnx(make(tmp_path / "model", encoder=encoder)))
     assert capfd.readouterr() == ("", "")
     assert not recwarn
 

@@ -368,8 +368,9 @@ def test_real_memory_is_foretold():
     assert memory.available_bytes is None or memory.available_bytes > memory.measured_bytes
 
 
-def test_the_memory_of_a_model_is_foretold():
-    features, model = LogMel(FEATURES), CTCModel(80, 29, ModelConfig(layers=1, hidden=64))
+@pytest.mark.parametrize("encoder", ["lstm", "lstm_1997", "lstm_peephole", "gru", "rnn", "transformer"])
+def test_the_memory_of_a_model_is_foretold(encoder):
+    features, model = LogMel(FEATURES), CTCModel(80, 29, ModelConfig(encoder=encoder, layers=1, hidden=64))
 
     def rehearse(part):
         part = part.to(CPU)

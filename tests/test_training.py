@@ -4,11 +4,13 @@ import os
 import random
 import signal
 import threading
+from typing import get_args
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import single_threaded
 
 from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create, load_model
@@ -17,7 +19,7 @@ from asr.dataset import SpeechDataset, load
 from asr.errors import AsrError, Interrupted
 from asr.features import FeatureConfig
 from asr.manifest import Utterance
-from asr.model import ModelConfig
+from asr.model import Encoder, ModelConfig
 from asr.optimizer import OptimizerConfig
 from asr.speech import SpeechTask, TrainingConfig
 from asr.task import Tally
@@ -52,10 +54,16 @@ def utterances(tmp_path_factory):
 
 
 def trainer(
-    utterances, config=CONFIG, augmentation=AUGMENTATION, optimizer=OPTIMIZER, normalisation="utterance", device="cpu"
+    utterances,
+    config=CONFIG,
+    augmentation=AUGMENTATION,
+    optimizer=OPTIMIZER,
+    normalisation="utterance",
+    device="cpu",
+    encoder="lstm",
 ):
     features = FeatureConfig(8000, 16, normalisation=normalisation)
-    model = ModelConfig(subsampling=2, channels=2, layers=1, hidden=8, dropout=0.1)
+    model = ModelConfig(subsampling=2, channels=2, layers=1, hidden=8, dropout=0.1, encoder=encoder)
     torch.manual_seed(7)
     table = {"features": to_table(features), "model": to_table(model)}
     checkpoint = create(features, model, Vocabulary.of_characters("ab"), table)
@@ -129,6 +137,42 @@ def test_a_stopped_run_goes_on_to_the_same_weights(utterances, unbroken, tmp_pat
     progress = run(second, tmp_path)
     assert same(weights(second), unbroken[1])
     assert timeless(progress) == timeless(unbroken[0])
+
+
+OTHERS = [name for name in get_args(Encoder) if name != "lstm"]
+
+
+@pytest.mark.parametrize("encoder", OTHERS)
+def test_every_encoder_learns(utterances, tmp_path, encoder):
+    config, optimizer = TrainingConfig(epochs=12, batch_s=2.0), OptimizerConfig(learning_rate=2e-2)
+    learning = trainer(utterances, config, AugmentationConfig(), optimizer, encoder=encoder)
+    with single_threaded():
+        history = run(learning, tmp_path).history
+    assert history[-1]["loss"] < 0.6 * history[0]["loss"]
+    saved = load_model(tmp_path / "model")
+    assert saved.model.config.encoder == encoder
+
+
+@pytest.mark.parametrize("encoder", OTHERS)
+def test_two_steps_and_two_more_are_four_with_every_encoder(utterances, tmp_path, monkeypatch, encoder):
+    config = TrainingConfig(epochs=2, batch_s=8.0)
+    whole = trainer(utterances, config, AugmentationConfig(), encoder=encoder)
+    run(whole, tmp_path / "whole")
+    assert whole.learner.optimizer.updates == 4
+    first, second = (trainer(utterances, config, AugmentationConfig(), encoder=encoder) for _ in range(2))
+    update = first.learner.update
+
+    def step(done):
+        if first.learner.optimizer.updates == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(done)
+
+    monkeypatch.setattr(first.learner, "update", step)
+    with pytest.raises(Interrupted):
+        run(first, tmp_path)
+    assert first.learner.optimizer.updates == 2
+    run(second, tmp_path)
+    assert same(weights(second), weights(whole))
 
 
 def test_signal_handlers_are_put_back(utterances, tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from asr.config import settings
 from asr.features import length_mask
 from asr.lm.units import Units
-from asr.lstm import State, UnidirectionalLSTM
+from asr.recurrent import State, UnidirectionalLSTM
 
 
 @settings
