@@ -13,8 +13,15 @@ LAYERS = [
     ["cli"],
     ["asr.commands.recipes", "asr.commands.speech", "asr.commands.language"],
     ["asr.experiment"],
-    ["asr.recipe", "asr.tuner"],
-    ["asr.speech", "asr.aligner", "asr.evaluation", "asr.transcription", "asr.lm.training"],
+    ["asr.recipe", "asr.tuner", "asr.inspection.picture", "asr.inspection.page"],
+    [
+        "asr.speech",
+        "asr.aligner",
+        "asr.evaluation",
+        "asr.transcription",
+        "asr.inspection.arrays",
+        "asr.lm.training",
+    ],
     ["asr.recognizer", "asr.lm.task"],
     ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch"],
     [
@@ -34,6 +41,7 @@ LAYERS = [
         "asr.formats",
         "asr.onnx",
         "asr.listening",
+        "asr.inspection.anatomy",
         "asr.lm.checkpoint",
         "asr.lm.arpa",
         "asr.lm.kneser_ney",
@@ -50,6 +58,7 @@ LAYERS = [
         "asr.shards",
         "asr.scoring.result",
         "asr.lexicon",
+        "asr.inspection.layers",
         "asr.search.flashlight",
         "asr.lm.sentences",
         "asr.lm.ngram",
@@ -101,7 +110,7 @@ LAYERS = [
         "asr.server.jobs",
         "asr.server.uploads",
     ],
-    ["asr.files", "asr.config", "asr.progress", "asr.device", "asr.server.refusal"],
+    ["asr.files", "asr.config", "asr.progress", "asr.device", "asr.inspection.memory", "asr.server.refusal"],
     ["asr.errors"],
 ]
 """From the top; a module imports only from rows below its own."""
