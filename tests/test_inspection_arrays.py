@@ -37,7 +37,7 @@ def sweep(duration_s: float = 1.5) -> np.ndarray:
 def test_it_is_what_the_model_hears(talker):
     found = inspect(talker, sweep(), "talk.wav")
     transcript = talker.transcribe(sweep(), 16000)
-    assert len(transcript.words) > 1
+    assert len(transcript.text) > 5
     assert [word.text for word in found.words] == transcript.text.split()
     assert [(word.start_s, word.end_s) for word in found.words] == [(w.start_s, w.end_s) for w in transcript.words]
     assert np.allclose(found.log_probabilities, talker.matrix(sweep(), 16000), atol=1e-4)
