@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS = [
     ["cli"],
-    ["asr.commands.recipes", "asr.commands.speech", "asr.commands.language"],
+    ["asr.commands.recipes", "asr.commands.speech", "asr.commands.language", "asr.commands.inspection"],
     ["asr.experiment"],
     ["asr.recipe", "asr.tuner", "asr.inspection.picture", "asr.inspection.page"],
     [

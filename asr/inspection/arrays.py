@@ -122,7 +122,7 @@ def inspect(
     """What a model hears in a waveform, which is taken for a whole recording.
 
     Args:
-        recognizer: Greedy.
+        recognizer: Greedy, on the CPU.
         waveform: (N,) in -1..1, at the model's rate.
         source: What to call it.
         start_s: Where it begins in what it was taken from.
@@ -138,10 +138,11 @@ def inspect(
     model, features = recognizer.checkpoint.model, recognizer.checkpoint.features
     layer, direction = _checked(model.config, layer, direction, head)
     chosen = parse_units(units, unit_count(model.config))
-    frames, log_probabilities = _heard(recognizer, waveform)
+    frames = features_of(features, waveform)
     found = looks(model, frames, None if every else layer, None if every else direction, head)
     found.sort(key=lambda look: (look.layer, look.direction) != (layer, direction))
-    matrix = log_probabilities.cpu().numpy()
+    with torch.inference_mode():
+        matrix = model(frames[None], torch.tensor([len(frames)]))[0][0].numpy()
     (reading,) = recognizer.reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
     return Inspection(
         source,
@@ -150,7 +151,7 @@ def inspect(
         start_s,
         recognizer.sample_rate_hz,
         waveform,
-        frames.cpu().numpy(),
+        frames.numpy(),
         features.config.hop_samples / recognizer.sample_rate_hz,
         mel_centres_hz(features),
         matrix,
@@ -242,6 +243,20 @@ def by_peak(maps: dict[str, Floats], chosen: Sequence[int] | None) -> list[int]:
     return ordered
 
 
+def features_of(features: LogMel, waveform: Waveform) -> Tensor:
+    """The (T, F) features of a (N,) waveform as a recording of its own, on the CPU."""
+    frames: Tensor = features(torch.from_numpy(waveform)[None], torch.tensor([len(waveform)]))[0][0]
+    return frames
+
+
+def value_range(name: str, values: Floats) -> tuple[float, float]:
+    """What the colours of a map go from and to: 0 to 1 for gates, else as far below zero as above."""
+    if name.endswith("gate"):
+        return 0.0, 1.0
+    most = float(np.quantile(np.abs(values), 0.995)) if name == "cell" or np.abs(values).max() > 1 else 1.0
+    return -(most or 1.0), most or 1.0
+
+
 def mel_centres_hz(features: LogMel) -> Floats:
     """(F,) where each mel bin is centred: at the peak of its triangle, all as far apart as their feet."""
     mel = features.mel
@@ -267,20 +282,10 @@ def _checked(
     return layer or config.layers, None
 
 
-@torch.inference_mode()
-def _heard(recognizer: Recognizer, waveform: Waveform) -> tuple[Tensor, Tensor]:
-    """The (T, F) features and (T', V) log-probabilities of a waveform."""
-    waveforms = torch.from_numpy(waveform)[None].to(recognizer.device)
-    lengths = torch.tensor([len(waveform)], device=recognizer.device)
-    features, frames = recognizer.checkpoint.features(waveforms, lengths)
-    log_probabilities, _ = recognizer.checkpoint.model.eval()(features, frames)
-    return features[0], log_probabilities[0]
-
-
 def _view(look: Look, chosen: Sequence[int] | None) -> View:
-    maps = {name: values.float().cpu().numpy() for name, values in look.trace.items()}
+    maps = {name: values.numpy() for name, values in look.trace.items()}
     units = by_peak(maps, chosen)
-    attention = None if look.attention is None else look.attention.float().cpu().numpy()
+    attention = None if look.attention is None else look.attention.numpy()
     count = maps["output"].shape[1]
     return View(
         look.layer,

@@ -9,7 +9,7 @@ import numpy as np
 
 from asr.errors import AsrError
 from asr.files import writing
-from asr.inspection.arrays import Floats, Inspection, View
+from asr.inspection.arrays import Floats, Inspection, View, value_range
 
 WIDTH_PX, DPI = 1200, 100
 
@@ -22,7 +22,10 @@ SCALE = "0.4"
 MEL_HZ = (250, 500, 1000, 2000, 4000)
 """Where the axis of the features has its marks."""
 
-LABEL_PX, LETTER_PX = 9, 6.2
+PANEL_PX = 1080
+"""The width of a panel."""
+
+LABEL_PX, LETTER_PX = 9, 7.4
 """The width of a token above its spike, and of a letter of a word below."""
 
 ROWS = 4
@@ -48,7 +51,7 @@ def draw_inspection(inspection: Inspection, path: Path) -> None:
     heights = [0.5, 1.1, *([3.2] if view.attention is not None else []), *(1.05 for _ in view.maps), 1.4, 0.6]
     height = PANEL_IN * sum(heights) + GAP_IN * len(heights) + 0.8
     figure = Figure(figsize=(WIDTH_PX / DPI, height), dpi=DPI)
-    place = {"left": 0.05, "right": 0.955, "top": 1 - 0.6 / height, "bottom": 0.45 / height, "wspace": 0.02}
+    place = {"left": 0.05, "right": 0.965, "top": 1 - 0.6 / height, "bottom": 0.45 / height, "wspace": 0.02}
     gap = GAP_IN / (PANEL_IN * sum(heights) / len(heights))
     grid = figure.add_gridspec(len(heights), 2, width_ratios=[1, 0.012], height_ratios=heights, hspace=gap, **place)
     panels = [figure.add_subplot(grid[row, 0]) for row in range(len(heights))]
@@ -72,18 +75,9 @@ def draw_inspection(inspection: Inspection, path: Path) -> None:
 def caption(inspection: Inspection, view: View) -> str:
     """What a view shows, in words."""
     layer = f"layer {view.layer} of {inspection.config.layers}, {inspection.config.encoder}"
-    chosen = "" if len(view.units) == view.of else f"{len(view.units)} of {view.of} "
-    return (
-        f"{layer}{f', {view.direction}' if view.direction else ''}; {chosen}units, ordered by when their outputs peak"
-    )
-
-
-def value_range(name: str, values: Floats) -> tuple[float, float]:
-    """What the colours of a map go from and to: 0 to 1 for gates, else as far below zero as above."""
-    if name.endswith("gate"):
-        return 0.0, 1.0
-    most = float(np.quantile(np.abs(values), 0.995)) if name == "cell" or np.abs(values).max() > 1 else 1.0
-    return -(most or 1.0), most or 1.0
+    direction = f", {view.direction}" if view.direction else ""
+    units = f"all {view.of}" if len(view.units) == view.of else f"{len(view.units)} of {view.of}"
+    return f"{layer}{direction}; {units} units, ordered by when their outputs peak"
 
 
 def rows_of(starts: Sequence[float], ends: Sequence[float], rows: int = ROWS) -> list[int]:
@@ -170,7 +164,7 @@ def _draw_tokens(axes: Any, inspection: Inspection) -> None:
     for token, colour in colours.items():
         axes.plot(times_s, probabilities[:, token], color=colour, linewidth=1)
     peaks = [span.start + int(probabilities[span.start : span.end, span.token].argmax()) for span in inspection.tokens]
-    half_s = LABEL_PX / 2 * inspection.duration_s / WIDTH_PX
+    half_s = LABEL_PX / 2 * inspection.duration_s / PANEL_PX
     rows = rows_of([peak * frame_s - half_s for peak in peaks], [peak * frame_s + half_s for peak in peaks])
     for span, peak, row in zip(inspection.tokens, peaks, rows, strict=True):
         text = inspection.spellings[span.token].replace(" ", "\N{OPEN BOX}")
@@ -183,10 +177,11 @@ def _draw_tokens(axes: Any, inspection: Inspection) -> None:
 
 def _draw_words(axes: Any, inspection: Inspection) -> None:
     """The words, each below the bar from its start to its end."""
-    letter_s = LETTER_PX * inspection.duration_s / WIDTH_PX
+    letter_s = LETTER_PX * inspection.duration_s / PANEL_PX
     middles = [(word.start_s + word.end_s) / 2 for word in inspection.words]
     halves = [letter_s * (len(word.text) + 1) / 2 for word in inspection.words]
-    rows = rows_of(*([middle + sign * half for middle, half in zip(middles, halves, strict=True)] for sign in (-1, 1)))
+    edges = [(middle - half, middle + half) for middle, half in zip(middles, halves, strict=True)]
+    rows = rows_of([start for start, _ in edges], [end for _, end in edges])
     for word, middle, row in zip(inspection.words, middles, rows, strict=True):
         axes.plot([word.start_s, word.end_s], [0, 0], color="C0", linewidth=4, solid_capstyle="butt")
         look = {"size": 9, "ha": "center", "va": "top", "clip_on": True, "parse_math": False}
