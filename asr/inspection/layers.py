@@ -82,7 +82,7 @@ def trace_cells(layer: Bidirectional, frames: Tensor, direction: Direction) -> T
     """All that went on in a layer's cells of one direction, (T', U) each and in the order of time, from (1, T', D)."""
     backward = direction == "backward"
     weights = layer.sides()[backward]
-    with torch.device("meta"):  # the random weights that a cell begins with are never made
+    with torch.random.fork_rng(devices=[]):  # for the weights that a cell begins with, which are not wanted
         cell = CELLS[layer.cell](frames.shape[2], weights[1].shape[1])
     names = [name for name, _ in cell.named_parameters()]
     cell.load_state_dict(dict(zip(names, weights, strict=True)), assign=True)

@@ -122,7 +122,7 @@ def _view(view: View) -> Json:
     maps = [_map(name, values, *value_range(name, values)) for name, values in view.maps.items()]
     content: Json = {"layer": view.layer, "direction": view.direction, "units": view.units, "of": view.of, "maps": maps}
     if view.attention is not None:
-        small = _pooled(_pooled(view.attention, 1).T, 1).T
+        small = _pooled(view.attention)
         content["attention"] = _map("attention", small, 0.0, float(np.quantile(small, 0.999)))
     return content
 
@@ -131,12 +131,13 @@ def _map(name: str, values: NDArray[Any], low: float, high: float) -> Json:
     return {"name": name, "columns": values.shape[1], "low": low, "high": high, "data": packed(values, low, high)}
 
 
-def _pooled(values: Floats, axis: int) -> Floats:
-    """Neighbours along an axis averaged until there are no more than `ATTENTION_PIXELS`."""
-    count = values.shape[axis]
+def _pooled(attention: Floats) -> NDArray[Any]:
+    """Neighbouring rows and columns averaged until there are no more than `ATTENTION_PIXELS`."""
+    count = len(attention)
     starts = np.unique(np.linspace(0, count, min(count, ATTENTION_PIXELS), endpoint=False).astype(int))
-    sums: Floats = np.add.reduceat(values, starts, axis=axis)
-    return sums / np.diff(starts, append=count).astype(np.float32)
+    sizes = np.diff(starts, append=count)
+    sums = np.add.reduceat(np.add.reduceat(attention, starts, axis=0), starts, axis=1)
+    return sums / np.outer(sizes, sizes)
 
 
 def _flac(waveform: Waveform, sample_rate_hz: int) -> bytes:
