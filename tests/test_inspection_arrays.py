@@ -88,7 +88,12 @@ def test_every_layer_and_the_one_asked_for_first():
 
 def test_units_are_ordered_by_when_they_peak():
     output = np.zeros((5, 4), np.float32)
-    output[[3, 1, 4], [0, 1, 3]] = [1, -2, 0.5]  # unit 0 peaks at frame 3, 1 at 1, 3 at 4; 2 is still
+    output[[3, 1, 4], [0, 1, 3]] = [
+        1,
+        2,
+        0.5,
+    ]  # unit 0 peaks at frame 3, 1 at 1, 3 at 4; 2 is still, 1 falls below it later
+    output[2, 1] = -3
     assert by_peak({"output": output}, [0, 1, 3]) == [1, 0, 3]
     assert by_peak({"output": output}, None) == [2, 1, 0, 3]
 

@@ -230,7 +230,7 @@ def parse_units(text: str, count: int) -> list[int] | None:
 
 
 def by_peak(maps: dict[str, Floats], chosen: Sequence[int] | None) -> list[int]:
-    """The units to show, in the order in which the magnitude of their outputs peaks.
+    """The units to show, in the order in which their outputs peak: are as high as they get.
 
     Args:
         maps: (T', all units).
@@ -238,7 +238,7 @@ def by_peak(maps: dict[str, Floats], chosen: Sequence[int] | None) -> list[int]:
     """
     output = maps["output"]
     units = np.argsort(-output.std(0), kind="stable")[:MOST_UNITS] if chosen is None else np.array(chosen)
-    peaks = np.abs(output[:, units]).argmax(0)
+    peaks = output[:, units].argmax(0)
     ordered: list[int] = units[np.lexsort((units, peaks))].tolist()
     return ordered
 

@@ -137,7 +137,8 @@ def _pooled(attention: Floats) -> NDArray[Any]:
     starts = np.unique(np.linspace(0, count, min(count, ATTENTION_PIXELS), endpoint=False).astype(int))
     sizes = np.diff(starts, append=count)
     sums = np.add.reduceat(np.add.reduceat(attention, starts, axis=0), starts, axis=1)
-    return sums / np.outer(sizes, sizes)
+    means: NDArray[Any] = sums / np.outer(sizes, sizes)
+    return means
 
 
 def _flac(waveform: Waveform, sample_rate_hz: int) -> bytes:

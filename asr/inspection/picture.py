@@ -69,7 +69,7 @@ def draw_inspection(inspection: Inspection, path: Path) -> None:
     _draw_words(panels[-1], inspection)
     _arrange(panels, scales, inspection)
     with writing(path, "wb") as stream:
-        figure.savefig(stream, format="png", dpi=DPI)
+        figure.savefig(stream, format="png", dpi=DPI, pil_kwargs={"optimize": True})
 
 
 def caption(inspection: Inspection, view: View) -> str:
