@@ -227,7 +227,7 @@ def told(anatomy: Anatomy) -> str:
         ["sound", f"{anatomy.sample_rate_hz} Hz"],
         [
             "frames",
-            f"{1 / anatomy.frame_s:.4g} a second, {1000 * anatomy.frame_s:g} ms or {anatomy.subsampling} feature frames each",
+            f"{1 / anatomy.frame_s:.4g} a second, {1000 * anatomy.frame_s:g} ms each, {anatomy.subsampling} feature frames",
         ],
         ["convolutions hear", f"{1000 * anatomy.receptive_field_s:g} ms"],
     ]
