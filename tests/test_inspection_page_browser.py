@@ -155,6 +155,23 @@ def test_layers_to_choose_from(browser, tmp_path, encoder):
     assert not complaints(browser)
 
 
+def test_what_does_not_fit_scrolls_to_the_moment(browser, tmp_path):
+    size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    write_page(inspect(recognizer(), sweep(12.0)), tmp_path / "a.html")
+    page = Page(browser, tmp_path / "a.html")
+    assert page.run("return panels[0].canvas.clientWidth") == 12 * 48
+    page("stack").send_keys(Keys.END)
+    line = page("moment").rect
+    assert 180 < line["x"] < 360 - line["width"]
+    caption = page.panel("output").find_element(By.TAG_NAME, "b").rect
+    assert 0 < caption["x"] < 30
+    page("stack").send_keys(Keys.HOME)
+    assert page.run("return stack.scrollLeft") < 20
+    assert page.run("return document.documentElement.scrollWidth") <= 360
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 COLOURS = """
 return [...document.querySelectorAll("h1, #facts, #now, button, select, figcaption > *, .keys")].map(each => {
     let behind = each;

@@ -225,10 +225,8 @@ def told(anatomy: Anatomy) -> str:
     facts = [
         ["encoder", anatomy.encoder],
         ["sound", f"{anatomy.sample_rate_hz} Hz"],
-        [
-            "frames",
-            f"{1 / anatomy.frame_s:.4g} a second, {1000 * anatomy.frame_s:g} ms each, {anatomy.subsampling} feature frames",
-        ],
+        ["frames", f"{1 / anatomy.frame_s:.4g} a second"],
+        ["a frame", f"{1000 * anatomy.frame_s:g} ms, {anatomy.subsampling} of the features"],
         ["convolutions hear", f"{1000 * anatomy.receptive_field_s:g} ms"],
     ]
     blocks = [parts, table(facts, numbers=False), _told_memory(anatomy)]

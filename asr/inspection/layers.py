@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from asr.cells import CELLS, Trace
+from asr.cells import Trace
 from asr.model import CTCModel
 from asr.recurrent import Bidirectional
 from asr.transformer import Transformer, TransformerLayer, positions
@@ -81,11 +81,7 @@ def looks(
 def trace_cells(layer: Bidirectional, frames: Tensor, direction: Direction) -> Trace:
     """All that went on in a layer's cells of one direction, (T', U) each and in the order of time, from (1, T', D)."""
     backward = direction == "backward"
-    weights = layer.sides()[backward]
-    with torch.random.fork_rng(devices=[]):  # for the weights that a cell begins with, which are not wanted
-        cell = CELLS[layer.cell](frames.shape[2], weights[1].shape[1])
-    names = [name for name, _ in cell.named_parameters()]
-    cell.load_state_dict(dict(zip(names, weights, strict=True)), assign=True)
+    cell = layer.cells()[backward]
     trace = cell.trace(frames.flip(1) if backward else frames)
     return {name: (values.flip(1) if backward else values)[0] for name, values in trace.items()}
 

@@ -4,6 +4,7 @@ const data = JSON.parse($("data").textContent);
 const { duration, frame, tokens, words, views, hertz } = data;
 const audio = $("audio"), stack = $("stack");
 const ROWS = 4;  // of labels that would lie on each other
+const LEAST_WIDTH = 48;  // pixels for a second, so that labels can be read
 const LIKELY = 3;  // tokens that are told of
 
 let view = views[0], panels = [], moment = -1, unit = -1, drawing = 0;
@@ -177,7 +178,7 @@ function likely() {
 }
 
 const sayTokens = () => likely().map(([spelling, share]) => `${spelling} ${percent(share)}`).join(", ");
-const wordNow = () => words.find(([, start, end]) => start <= moment * frame + 1e-6 && moment * frame < end);
+const wordNow = () => words.find(([, start, end]) => start <= moment * frame + 1e-6 && moment * frame + 1e-6 < end);
 
 function sayWord() {
   const word = wordNow();
@@ -204,7 +205,7 @@ function build() {
     panel("CTC", 130, drawTokens, sayTokens),
     panel("words", 96, drawWords, sayWord),
   ];
-  stack.replaceChildren($("moment"), ...panels.map(({ figure }) => figure));
+  $("panels").replaceChildren($("moment"), ...panels.map(({ figure }) => figure));
   unit = -1;
   const some = view.units.length < view.of ? `${view.units.length} of ${view.of}` : `all ${view.of}`;
   $("facts").textContent = `${data.model}: ${data.encoder}; ${some} units, ordered by when their outputs peak`;
@@ -230,10 +231,9 @@ function tell() {
     $("now").textContent = "Point at a moment, or press an arrow key";
     return;
   }
-  const { left, width } = panels[0].canvas.getBoundingClientRect(), inset = left - stack.getBoundingClientRect().left - stack.clientLeft;
-  const x = time_s => clamp(time_s / duration, 0, 1) * width;
+  const width = panels[0].canvas.clientWidth, x = time_s => clamp(time_s / duration, 0, 1) * width;
   const from = x((moment - 0.5) * frame);
-  $("moment").style.left = `${inset + from}px`;
+  $("moment").style.left = `${from}px`;
   $("moment").style.width = `${Math.max(1, x((moment + 0.5) * frame) - from)}px`;
   for (const each of panels) each.value.textContent = each.say();
   const said = [sayTokens(), wordNow()?.[0]].filter(Boolean).join(" · ");
@@ -245,6 +245,8 @@ function tell() {
 function look(index) {
   moment = clamp(index, 0, frames - 1);
   tell();
+  const at = $("moment").offsetLeft - stack.scrollLeft;
+  if (at < 0 || at > stack.clientWidth) stack.scrollLeft += at - stack.clientWidth / 2;
 }
 
 const frameAt = event => {
@@ -289,7 +291,7 @@ function press(event) {
 }
 
 stack.onpointermove = point;
-stack.onclick = event => { if (event.target !== stack) playFrom(frameAt(event)); };
+stack.onclick = event => { if (event.target.tagName === "CANVAS") playFrom(frameAt(event)); };
 $("play").onclick = toggle;
 $("view").onchange = () => { view = views[$("view").selectedIndex]; build(); };
 addEventListener("keydown", press);
@@ -302,6 +304,7 @@ new ResizeObserver(later).observe(stack);
 matchMedia("(prefers-color-scheme: dark)").onchange = later;
 
 document.title = $("title").textContent = data.source || "recording";
+$("panels").style.minWidth = `${LEAST_WIDTH * duration}px`;
 stack.setAttribute("aria-valuemax", duration.toFixed(2));
 $("view").replaceChildren(...views.map(({ layer, direction }) => element("option", {}, `layer ${layer}${direction ? `, ${direction}` : ""}`)));
 $("view").hidden = views.length < 2;
