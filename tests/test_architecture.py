@@ -128,6 +128,7 @@ LAYERS = [
         "asr.cells",
         "asr.peephole",
         "asr.commands.options",
+        "asr.webpage",
         "asr.text",
         "asr.dashboard",
         "asr.events",
@@ -206,6 +207,7 @@ NO_TORCH = [
     "asr.synthesis",
     "asr.text",
     "asr.textgrid",
+    "asr.webpage",
     "asr.transcript",
 ]
 

@@ -4,25 +4,18 @@ Arrays go in as bytes, 0 to 255 for the range that they are drawn in.
 """
 
 import base64
-import io
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from asr import webpage
 from asr.audio import Waveform, resample
-from asr.files import writing
 from asr.inspection.arrays import Floats, Inspection, View, value_range
+from asr.webpage import dumped, embedded
 
 TEMPLATE = Path(__file__).with_name("page.html")
-"""Its style and its script lie beside it."""
-
-HERE = "<!-- data -->"
-"""Where the template takes its data."""
 
 MOST_BYTES = 5_000_000
 """Views beyond the first are left out of a page that would be larger."""
@@ -48,17 +41,12 @@ def write_page(inspection: Inspection, path: Path) -> int:
     Raises:
         AsrError: It cannot be written; names it.
     """
-    sound = _flac(inspection.waveform, inspection.sample_rate_hz)
-    first, *others = (_dumped(_view(view)) for view in inspection.views)
-    start = _dumped(_heard(inspection))
+    sound = _sound(inspection.waveform, inspection.sample_rate_hz)
+    first, *others = (dumped(_view(view)) for view in inspection.views)
+    start = dumped(_heard(inspection))
     fits = len(sound) + len(start) + len(first) + sum(map(len, others)) <= MOST_BYTES
     views = ",".join([first, *(others if fits else [])])
-    before, after = _template()
-    with writing(path, "wb") as stream:
-        content = f'{start[:-1]},"views":[{views}]}}'
-        stream.write(f'{before}<script type="application/json" id="data">{content}</script>\n'.encode(errors="replace"))
-        stream.write(b'<script type="text/plain" id="sound">%b</script>\n' % sound)
-        stream.write(after.encode())
+    webpage.write_page(path, TEMPLATE, f'{start[:-1]},"views":[{views}]}}', [("sound", sound)])
     return 0 if fits else len(others)
 
 
@@ -66,16 +54,6 @@ def packed(values: NDArray[Any], low: float, high: float) -> str:
     """Values as bytes, 0 for `low` and less, 255 for `high` and more, row after row, in base64."""
     scaled = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     return base64.b64encode(np.round(255 * scaled).astype(np.uint8).tobytes()).decode()
-
-
-def _template() -> list[str]:
-    """What comes before the data, and what after."""
-    markup, style, script = (TEMPLATE.with_suffix(kind).read_text("utf-8") for kind in (".html", ".css", ".js"))
-    return markup.replace("/* style */\n", style).replace("/* script */\n", script).split(HERE)
-
-
-def _dumped(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _heard(inspection: Inspection) -> Json:
@@ -141,9 +119,6 @@ def _pooled(attention: Floats) -> NDArray[Any]:
     return means
 
 
-def _flac(waveform: Waveform, sample_rate_hz: int) -> bytes:
-    """The sound in base64."""
+def _sound(waveform: Waveform, sample_rate_hz: int) -> bytes:
     rate = min(48_000, max(8_000, sample_rate_hz))  # which any browser plays
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(resample(waveform, sample_rate_hz, rate), -1, 1), rate, "PCM_16", format="FLAC")
-    return base64.b64encode(buffer.getvalue())
+    return embedded(np.clip(resample(waveform, sample_rate_hz, rate), -1, 1), rate)

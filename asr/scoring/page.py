@@ -1,31 +1,22 @@
 """A scoring to look at: one HTML file with pictures, tables and every utterance, for one system or for two."""
 
-import base64
-import io
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import soundfile
-
 from asr.audio import read
 from asr.errors import AudioError
-from asr.files import writing
 from asr.metrics import Column, align
 from asr.progress import say, track_in_threads
 from asr.scoring.bootstrap import Interval
 from asr.scoring.comparison import Comparison, probability, verdict
 from asr.scoring.result import Result, Scored, finite
 from asr.scoring.tables import DURATIONS_S, LENGTHS
+from asr.webpage import dumped, embedded, write_page
 
 TEMPLATE = Path(__file__).with_name("report.html")
-"""Its style and its script lie beside it."""
-
-HERE = "<!-- data -->"
-"""Where the template takes its data."""
 
 EMBEDDED_RATE_HZ = 16000
 
@@ -89,19 +80,8 @@ def _write(path: Path, results: Sequence[Result], facts: Mapping[str, str], embe
         "facts": [(name, value.strip("`")) for name, value in facts.items() if value],
         "utterances": [_utterance(*each, folder) for each in zip(spoken, heard, strict=True)],
     }
-    text = json.dumps(content | more, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    before, after = _template()
-    with writing(path, "wb") as stream:
-        stream.write(f'{before}<script type="application/json" id="data">{text}</script>\n'.encode(errors="replace"))
-        for number, recording in _recordings(spoken if embed_audio else ()):
-            stream.write(b'<script type="text/plain" id="audio-%d">%b</script>\n' % (number, recording))
-        stream.write(after.encode())
-
-
-def _template() -> list[str]:
-    """What comes before the data, and what after."""
-    markup, style, script = (TEMPLATE.with_suffix(kind).read_text("utf-8") for kind in (".html", ".css", ".js"))
-    return markup.replace("/* style */\n", style).replace("/* script */\n", script).split(HERE)
+    sounds = ((f"audio-{number}", recording) for number, recording in _recordings(spoken if embed_audio else ()))
+    write_page(path, TEMPLATE, dumped(content | more), sounds)
 
 
 def _system(result: Result) -> Json:
@@ -176,6 +156,4 @@ def _encoded(utterance: Scored) -> bytes | AudioError:
         samples = read(utterance.audio, EMBEDDED_RATE_HZ, utterance.offset_s, utterance.duration_s)
     except AudioError as error:
         return error
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, EMBEDDED_RATE_HZ, "PCM_16", format="FLAC")
-    return base64.b64encode(buffer.getvalue())
+    return embedded(samples, EMBEDDED_RATE_HZ)
