@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from asr.cells import LSTM1997
+from asr.lag.network import Network
 from asr.lag.tasks import TASKS
 from asr.lag.trial import LagConfig, network_for
 from asr.model import Encoder
@@ -35,12 +36,25 @@ def carousel_by_lag(config: LagConfig) -> list[float]:
     return _mean([_of_cells(config, seed) for seed in range(config.seeds)])
 
 
-def _of_inputs(encoder: Encoder, config: LagConfig, seed: int) -> Tensor:
-    inputs = _sequences(config, seed).requires_grad_()
-    network = network_for("order", encoder, config.trial.parameters, seed).double()
-    (gradient,) = torch.autograd.grad(_somewhere(network.encoder(inputs)[:, -1], seed), inputs)
+def norms_back(network: Network, inputs: Tensor, directions: Tensor) -> Tensor:
+    """Of the gradient of where the last output lies in its direction, with respect to each input, the last one first.
+
+    Args:
+        inputs: (B, T, D).
+        directions: (B, H).
+
+    Returns:
+        (T,), the mean over sequences.
+    """
+    leaf = inputs.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad((network.encoder(leaf)[:, -1] * directions).sum(), leaf)
     norms: Tensor = gradient.norm(dim=2).mean(0).flip(0)
     return norms
+
+
+def _of_inputs(encoder: Encoder, config: LagConfig, seed: int) -> Tensor:
+    network = network_for("order", encoder, config.trial.parameters, seed).double()
+    return norms_back(network, _sequences(config, seed), _directions(network.hidden, seed))
 
 
 def _of_cells(config: LagConfig, seed: int) -> Tensor:
@@ -52,7 +66,7 @@ def _of_cells(config: LagConfig, seed: int) -> Tensor:
     for projected in (inputs @ cell.weight_ih.t() + cell.bias_ih).unbind(1):
         (output, memory), _ = cell.step(projected, (output.detach(), memory))
         memories.append(memory)
-    gradients = torch.autograd.grad(_somewhere(memory, seed), memories)
+    gradients = torch.autograd.grad((memory * _directions(memory.shape[1], seed)).sum(), memories)
     return torch.stack([gradient.norm(dim=1).mean() for gradient in reversed(gradients)])
 
 
@@ -63,10 +77,9 @@ def _sequences(config: LagConfig, seed: int) -> Tensor:
     return batch.inputs[:, :steps].double()
 
 
-def _somewhere(vectors: Tensor, seed: int) -> Tensor:
-    """How far each goes in a direction of its own, in all."""
-    directions = np.random.default_rng(seed).standard_normal(vectors.shape)
-    return (vectors * torch.from_numpy(directions)).sum()
+def _directions(hidden: int, seed: int) -> Tensor:
+    """(sequences, H)."""
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((SEQUENCES, hidden)))
 
 
 def _mean(norms: list[Tensor]) -> list[float]:

@@ -91,10 +91,12 @@ class Network(nn.Module):
 
 
 def widest(encoder: Encoder, inputs: int, outputs: int, parameters: int) -> int:
-    """The most units with which a network has no more parameters than that; a Transformer's heads share them out."""
+    """The most units with which a network has no more parameters than that; a Transformer's heads share them out.
+
+    Draws random weights on the way.
+    """
     step = 2 * HEADS if encoder == "transformer" else 1  # sines and cosines need an even width
     hidden = step
-    with torch.device("meta"):
-        while parameter_count(Network(encoder, inputs, outputs, hidden + step)) <= parameters:
-            hidden += step
+    while parameter_count(Network(encoder, inputs, outputs, hidden + step)) <= parameters:
+        hidden += step
     return hidden

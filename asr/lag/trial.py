@@ -91,8 +91,9 @@ def network_for(task: TaskName, encoder: Encoder, parameters: int, seed: int) ->
     """An untrained network as wide as it may be; the same seed gives the same weights."""
     sizes = TASKS[task].inputs, TASKS[task].outputs
     with torch.random.fork_rng(devices=[]):
+        hidden = widest(encoder, *sizes, parameters)
         torch.manual_seed(seed)
-        return Network(encoder, *sizes, widest(encoder, *sizes, parameters))
+        return Network(encoder, *sizes, hidden)
 
 
 def run_trial(trial: Trial, config: TrialConfig) -> Outcome:
