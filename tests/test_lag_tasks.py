@@ -67,7 +67,7 @@ def test_the_order_of_two_symbols(lag):
 
 def nodes_after(prefix):
     """The nodes of Reber's grammar that a prefix may lead to, from the drawing in the paper, arc by arc."""
-    arcs = "0B1 1T2 1P3 2S2 2X4 3T3 3V5 4X3 4S6 5P4 5V6 6E7".split()
+    arcs = ["0B1", "1T2", "1P3", "2S2", "2X4", "3T3", "3V5", "4X3", "4S6", "5P4", "5V6", "6E7"]
     nodes = {"0"}
     for symbol in prefix:
         nodes = {arc[2] for arc in arcs if arc[0] in nodes and arc[1] == symbol}

@@ -71,7 +71,8 @@ def _draw_gradients(axes: Any, gradients: Mapping[str, Sequence[float]]) -> None
 
 def _draw_lags(axes: Any, rows: Sequence[Row], config: LagConfig) -> None:
     """A bar for each encoder, task by task, with its name at the end."""
-    places, titles = [], []
+    places, titles, foot = [], [], config.lags[0] / 2
+    axes.set_xscale("log")
     for number, task in enumerate(config.tasks):
         top = number * (len(rows) + 1.2)
         places.append(top + (len(rows) - 1) / 2)
@@ -80,12 +81,10 @@ def _draw_lags(axes: Any, rows: Sequence[Row], config: LagConfig) -> None:
             found = row.findings[task]
             lag = found.lag or "none"
             text = f" {row.encoder}, {lag}{'' if found.failed_beyond else '+'}"
-            axes.barh(top + place, found.lag, height=0.75, color=COLORS[row.encoder])
-            axes.text(
-                max(found.lag, _foot(config)), top + place, text, va="center", color=COLORS[row.encoder], fontsize=9
-            )
-    axes.set_xscale("log")
-    axes.set_xlim(_foot(config), config.lags[-1] * (config.lags[-1] / _foot(config)) ** 0.5)
+            end = max(found.lag, foot)
+            axes.barh(top + place, end - foot, left=foot, height=0.75, color=COLORS[row.encoder])
+            axes.text(end, top + place, text, va="center", color=COLORS[row.encoder], fontsize=9)
+    axes.set_xlim(foot, config.lags[-1] * (config.lags[-1] / foot) ** 0.5)
     axes.set_xticks(config.lags, [str(lag) for lag in config.lags])
     axes.set_xticks([], minor=True)
     axes.set_yticks(places, titles)
@@ -93,11 +92,6 @@ def _draw_lags(axes: Any, rows: Sequence[Row], config: LagConfig) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("lag, steps", color=INK)
     axes.set_title("Longest lag learned", color=INK, fontsize=11)
-
-
-def _foot(config: LagConfig) -> float:
-    """Where a logarithmic scale of lags begins."""
-    return config.lags[0] / 2
 
 
 def _apart(values: Sequence[float], factor: float) -> list[float]:
