@@ -144,13 +144,11 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
 def to_int8(graph: bytes) -> bytes:
     """A graph with the weights of its LSTMs in 8 bits, each row with a scale of its own; the rest stays as it was.
 
-    Of a Transformer, the products with weights take the LSTMs' place.
-
-    The LSTMs are nearly all of the weights and most of the work. What the convolutions put out has outliers: 8 bits for
-    the projection behind them made the log-probabilities four times as wrong as all the LSTMs together, to save less
-    than a tenth of the time. The weights are unsigned: on CPUs without VNNI, products with signed ones overflow. What
-    goes into a layer gets 8 bits as it comes, with one scale for the whole batch: an utterance's log-probabilities
-    depend a little on the others of its batch.
+    The LSTMs are nearly all of the weights and most of the work; of a Transformer, the products with weights are. What
+    the convolutions put out has outliers: 8 bits for the projection behind them made the log-probabilities four times
+    as wrong as all the LSTMs together, to save less than a tenth of the time. The weights are unsigned: on CPUs without
+    VNNI, products with signed ones overflow. What goes into a layer gets 8 bits as it comes, with one scale for the
+    whole batch: an utterance's log-probabilities depend a little on the others of its batch.
 
     Raises:
         ModelError: It is a graph of cells that ONNX Runtime does not have in 8 bits.

@@ -5,13 +5,14 @@ Shapes: B utterances, T frames, D inputs, H units in each direction. What a cell
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.cells import CELLS, LSTM
+from asr.cells import CELLS, LSTM, Cell
 from asr.device import thread_pool
 from asr.peephole import peephole_lstm
 
@@ -60,6 +61,11 @@ class Bidirectional(nn.Module):
             (backwards if name.endswith("_reverse") else forwards).append(weight)
         return forwards, backwards
 
+    def cells(self) -> tuple[Cell, Cell]:
+        """The cells that run forwards and backwards, spelled out, with the weights of this layer: to look into them."""
+        forwards, backwards = self.sides()
+        return _spelled_out(self.cell, forwards), _spelled_out(self.cell, backwards)
+
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Runs the layer over a padded batch.
 
@@ -78,9 +84,9 @@ class Bidirectional(nn.Module):
         batch = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
         weights = [weight for side in self.sides() for weight in _as_kernel(self.cell, side)]
         state = _zeros(self.cell, inputs.new_zeros(2, len(inputs), weights[1].shape[1]))
-        learning = torch.is_grad_enabled()
-        with warnings.catch_warnings():  # with constants in between, the weights cannot lie in one piece
-            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+        learning, whole = torch.is_grad_enabled(), self.cell in MODULES
+        # with constants in between, weights do not lie in one piece, and cuDNN's caller warns that it has to copy them
+        with nullcontext() if whole else warnings.catch_warnings(action="ignore", category=UserWarning):
             # has_biases, layers, dropout, training, bidirectional: the call that nn.LSTM itself makes
             data, *_ = KERNELS[self.cell](batch.data, batch.batch_sizes, state, weights, True, 1, 0.0, learning, True)
         outputs, _ = pad_packed_sequence(batch._replace(data=data), batch_first=True, total_length=inputs.shape[1])
@@ -140,6 +146,13 @@ def _both_sides(cell: str, inputs: int, hidden: int) -> nn.Module:
     return module
 
 
+def _spelled_out(name: str, weights: Sequence[Tensor]) -> Cell:
+    with torch.device("meta"):  # where no random numbers are drawn for weights that are replaced at once
+        cell = CELLS[name](weights[0].shape[1], weights[1].shape[1])
+    cell.load_state_dict(dict(zip(cell.state_dict(), weights, strict=True)), assign=True)
+    return cell
+
+
 def never_forgetting(weights: Sequence[Tensor]) -> list[Tensor]:
     """The weights of the LSTM with a forget gate that does what the LSTM of 1997 with these weights does."""
     whole = []
@@ -154,7 +167,7 @@ def _as_kernel(cell: str, weights: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _zeros(cell: str, state: Tensor) -> Any:
-    return (state, state) if KERNELS[cell] is torch._VF.lstm else state
+    return (state, state) if CELLS[cell].states == 2 else state
 
 
 class _SideBySide(torch.autograd.Function):

@@ -42,16 +42,13 @@ FORMS = [(cell, form) for cell in CELLS for form in ("packed", "flipped") if cel
 
 
 def layer_of(cell, inputs=5, hidden=4):
-    """One whose every weight counts, and the same as `asr.cells` has it: a cell for each direction."""
+    """One whose every weight counts, and its cells."""
     torch.manual_seed(0)
     layer = Bidirectional(inputs, hidden, cell)
     with torch.no_grad():
         for weight in layer.parameters():
             weight.copy_(torch.randn_like(weight) / 2)
-    sides = [CELLS[cell](inputs, hidden) for _ in range(2)]
-    for side, weights in zip(sides, layer.sides(), strict=True):
-        side.load_state_dict(dict(zip(side.state_dict(), weights, strict=True)))
-    return layer, sides
+    return layer, layer.cells()
 
 
 def by_equations(sides, inputs, lengths):
@@ -72,15 +69,19 @@ def test_every_cell_on_a_padded_batch_is_what_its_equations_say(cell, form):
     expected, found = by_equations(sides, inputs, LENGTHS), getattr(layer, form)(inputs, LENGTHS)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     assert not found[1, 1:].any()
-    theirs = [weight for side in sides for weight in side.parameters()]
-    ours = [weight for side in layer.sides() for weight in side]
-    assert len(ours) == len(list(layer.parameters()))
-    gradients = [
-        torch.autograd.grad((outputs * weight).sum(), [inputs, *weights])
-        for outputs, weights in ((expected, theirs), (found, ours))
-    ]
-    for ours, theirs in zip(*reversed(gradients), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    leaves = [inputs, *layer.parameters()]
+    ours, theirs = (torch.autograd.grad((outputs * weight).sum(), leaves) for outputs in (found, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_layers_cells_are_its_own_and_cost_no_random_numbers(name):
+    layer = Bidirectional(5, 4, name)
+    before = torch.get_rng_state()
+    for cell, weights in zip(layer.cells(), layer.sides(), strict=True):
+        assert all(own is weight for own, weight in zip(cell.parameters(), weights, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("cell", CELLS)
