@@ -13,10 +13,10 @@ LAYERS = [
     ["cli"],
     ["asr.commands.recipes", "asr.commands.speech", "asr.commands.language"],
     ["asr.experiment"],
-    ["asr.recipe", "asr.tuner"],
-    ["asr.speech", "asr.aligner", "asr.evaluation", "asr.transcription", "asr.lm.training"],
-    ["asr.recognizer", "asr.lm.task"],
-    ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch"],
+    ["asr.recipe", "asr.tuner", "asr.lag.study"],
+    ["asr.speech", "asr.aligner", "asr.evaluation", "asr.transcription", "asr.lm.training", "asr.lag.picture"],
+    ["asr.recognizer", "asr.lm.task", "asr.lag.report"],
+    ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch", "asr.lag.gradient", "asr.lag.search"],
     [
         "asr.learner",
         "asr.state",
@@ -26,6 +26,7 @@ LAYERS = [
         "asr.reading",
         "asr.tuning",
         "asr.server.app",
+        "asr.lag.trial",
     ],
     ["asr.task", "asr.decoder", "asr.export", "asr.lm.neural", "asr.server.replies"],
     [
@@ -53,6 +54,7 @@ LAYERS = [
         "asr.search.flashlight",
         "asr.lm.sentences",
         "asr.lm.ngram",
+        "asr.lag.network",
     ],
     [
         "asr.model",
@@ -86,6 +88,7 @@ LAYERS = [
         "asr.search.prefix",
         "asr.search.hotwords",
         "asr.lm.units",
+        "asr.lag.tasks",
     ],
     [
         "asr.cells",

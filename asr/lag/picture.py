@@ -42,7 +42,7 @@ def draw(rows: Sequence[Row], gradients: Mapping[str, Sequence[float]], config: 
     for axes in (left, right):
         axes.patch.set_alpha(0)
         axes.tick_params(colors=INK, which="both")
-        axes.grid(color=INK, alpha=0.25, linewidth=0.6)
+        axes.grid(axis="both" if axes is left else "x", color=INK, alpha=0.25, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[:].set_color(INK)
         axes.spines[["top", "right"]].set_visible(False)
@@ -84,7 +84,7 @@ def _draw_lags(axes: Any, rows: Sequence[Row], config: LagConfig) -> None:
             end = max(found.lag, foot)
             axes.barh(top + place, end - foot, left=foot, height=0.75, color=COLORS[row.encoder])
             axes.text(end, top + place, text, va="center", color=COLORS[row.encoder], fontsize=9)
-    axes.set_xlim(foot, config.lags[-1] * (config.lags[-1] / foot) ** 0.5)
+    axes.set_xlim(foot, config.lags[-1] * (config.lags[-1] / foot) ** 0.6)  # room for a name
     axes.set_xticks(config.lags, [str(lag) for lag in config.lags])
     axes.set_xticks([], minor=True)
     axes.set_yticks(places, titles)
