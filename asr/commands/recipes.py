@@ -56,8 +56,9 @@ def run(
     A study, such as long_lag, has no stages; trials of it that have ended are not run again.
     """
     more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
-    stages = {"from_": first != "data-prep", "to": last != "score", "device": device not in ("auto", "cpu")}
-    if not _run_study(recipe, overrides, exp, force, **more, **stages):
+    needless = {f"--{name.replace('_', '-')}": value for name, value in more.items()}
+    needless |= {"--from": first != "data-prep", "--to": last != "score", "--device": device not in ("auto", "cpu")}
+    if not _run_study(recipe, overrides, exp, force, needless):
         _run(recipe, overrides, exp, first, last, force, device=device, **more)
 
 
@@ -154,11 +155,13 @@ def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **mo
     return Experiment(found, exp or Path("exp") / found.name, command_line(), **more)
 
 
-def _run_study(recipe: str, overrides: list[str] | None, exp: Path | None, force: bool, **needless: Any) -> bool:
+def _run_study(
+    recipe: str, overrides: list[str] | None, exp: Path | None, force: bool, needless: dict[str, Any]
+) -> bool:
     """Runs the recipe if it is a study; False where it has stages.
 
     Args:
-        needless: What was given that only stages know.
+        needless: Options that only stages know, with what was given for them.
     """
     from asr.config import parse_overrides
     from asr.errors import ConfigError
@@ -167,9 +170,8 @@ def _run_study(recipe: str, overrides: list[str] | None, exp: Path | None, force
     study = read_recipe(recipe, parse_overrides(overrides or []))
     if not isinstance(study, Study):
         return False
-    if given := [name for name, value in needless.items() if value]:
-        option = f"--{given[0].rstrip('_').replace('_', '-')}"
-        raise ConfigError(f"{recipe} has no stages and makes its own sequences, on the CPU: {option} is not for it")
+    if given := [option for option, value in needless.items() if value]:
+        raise ConfigError(f"{recipe} has no stages and makes its own sequences, on the CPU: {given[0]} is not for it")
     from asr.lag.study import run_study
 
     run_study(study.name, study.config.long_lag, exp or Path("exp") / study.name, command_line(), force)
