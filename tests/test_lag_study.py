@@ -148,8 +148,8 @@ def test_a_file_of_trials_that_is_not_one(tmp_path):
 @pytest.mark.slow
 def test_the_command_line_after_a_kill(tmp_path):
     settings = {
-        "lags": "[8, 9]", "seeds": "2", "gradient_lag": "12", "encoders": '["lstm", "gru"]', "trial.sequences": "9600",
-        "trial.parameters": "500",
+        "lags": "[8, 9]", "seeds": "2", "gradient_lag": "12", "encoders": '["lstm", "gru"]', "trial.sequences": "6400",
+        "trial.parameters": "500", "tasks": '["order"]', "learning_rates": "[0.01]",
     }  # fmt: skip
     changes = [argument for name, value in settings.items() for argument in ("--set", f"long_lag.{name}={value}")]
     command = [sys.executable, ROOT / "cli.py", "run", "long_lag/quick", *changes]
