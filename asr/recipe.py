@@ -1,4 +1,7 @@
-"""Recipes: a TOML file gives every setting, and `prepare.py` beside it knows the corpus."""
+"""Recipes: a TOML file gives every setting, and `prepare.py` beside it knows the corpus.
+
+One of another kind, a study, has the table `long_lag` instead of `splits`, and no `prepare.py`.
+"""
 
 import importlib.util
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from asr.config import Table, build, call, merge, nearest, read_toml, settings
 from asr.corpus import Corpus, CorpusConfig
 from asr.errors import ConfigError
 from asr.features import FeatureConfig
+from asr.lag.trial import LagConfig
 from asr.manifest import Utterance
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
@@ -42,6 +46,12 @@ class RecipeConfig:
     training: TrainingConfig = TrainingConfig()
 
 
+@settings
+class StudyConfig:
+    long_lag: LagConfig
+    description: str = ""
+
+
 @dataclass(frozen=True)
 class Recipe:
     name: str
@@ -59,6 +69,14 @@ class Recipe:
         return call(_import(self.prepare_file).prepare, corpus, options=self.config.corpus.options, source=source)
 
 
+@dataclass(frozen=True)
+class Study:
+    """A recipe without stages: it trains no recognizer, but holds encoders against each other on made sequences."""
+
+    name: str
+    config: StudyConfig
+
+
 def recipes_folder() -> Path:
     """The recipes that come with the toolkit: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
@@ -66,18 +84,18 @@ def recipes_folder() -> Path:
 
 
 def recipe_names(root: Path | None = None) -> list[str]:
-    """Every recipe and variant; a `recipe.toml` without splits is only the ground of its variants."""
+    """Every recipe and variant; a `recipe.toml` that is not whole is only the ground of its variants."""
     root = root or recipes_folder()
     names = []
     for path in sorted(root.glob("*/*.toml"), key=lambda path: (path.parent, path.name != "recipe.toml", path.name)):
         if path.name != "recipe.toml":
             names.append(f"{path.parent.name}/{path.stem}")
-        elif "splits" in read_toml(path):
+        elif _whole(read_toml(path)):
             names.append(path.parent.name)
     return names
 
 
-def read_recipe(name: str, overrides: Table | None = None) -> Recipe:
+def read_recipe(name: str, overrides: Table | None = None) -> Recipe | Study:
     """A recipe by name (`fsdd`, `librispeech/mini`) or by folder (`./mine`, `./mine/variant`).
 
     Raises:
@@ -94,15 +112,21 @@ def read_recipe(name: str, overrides: Table | None = None) -> Recipe:
     table = read_toml(base)
     if variant:
         table = merge(table, read_toml(change))
-    elif "splits" not in table:
+    elif not _whole(table):
         variants = sorted(f"{name}/{path.stem}" for path in folder.glob("*.toml") if path != base)
         raise ConfigError(f"recipe {name!r} has variants; choose {', '.join(variants)}")
     source = f"{change if variant else base}{' with --set' if overrides else ''}"
+    title = f"{folder.resolve().name}/{variant}" if variant else folder.resolve().name
+    if "long_lag" in table:
+        return Study(title, build(StudyConfig, merge(table, overrides or {}), source))
     if not (folder / "prepare.py").is_file():
         raise ConfigError(f"{folder / 'prepare.py'}: not there; a recipe needs it")
     config = build(RecipeConfig, merge(table, overrides or {}), source)
-    title = f"{folder.resolve().name}/{variant}" if variant else folder.resolve().name
     return Recipe(title, config, folder / "prepare.py")
+
+
+def _whole(table: Table) -> bool:
+    return "splits" in table or "long_lag" in table
 
 
 def _import(path: Path) -> ModuleType:

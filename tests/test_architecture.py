@@ -20,7 +20,14 @@ LAYERS = [
         "asr.commands.language",
     ],
     ["asr.experiment"],
-    ["asr.recipe", "asr.tuner", "asr.verification", "asr.inspection.picture", "asr.inspection.page"],
+    [
+        "asr.recipe",
+        "asr.tuner",
+        "asr.verification",
+        "asr.inspection.picture",
+        "asr.inspection.page",
+        "asr.lag.study",
+    ],
     [
         "asr.speech",
         "asr.aligner",
@@ -28,9 +35,10 @@ LAYERS = [
         "asr.transcription",
         "asr.inspection.arrays",
         "asr.lm.training",
+        "asr.lag.picture",
     ],
-    ["asr.recognizer", "asr.lm.task"],
-    ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch"],
+    ["asr.recognizer", "asr.lm.task", "asr.lag.report"],
+    ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch", "asr.lag.gradient", "asr.lag.search"],
     [
         "asr.learner",
         "asr.state",
@@ -42,6 +50,7 @@ LAYERS = [
         "asr.tuning",
         "asr.scoring.joining",
         "asr.server.app",
+        "asr.lag.trial",
     ],
     [
         "asr.task",
@@ -87,6 +96,7 @@ LAYERS = [
         "asr.search.flashlight",
         "asr.lm.sentences",
         "asr.lm.ngram",
+        "asr.lag.network",
     ],
     [
         "asr.model",
@@ -123,6 +133,7 @@ LAYERS = [
         "asr.search.prefix",
         "asr.search.hotwords",
         "asr.lm.units",
+        "asr.lag.tasks",
     ],
     [
         "asr.cells",

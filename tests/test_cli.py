@@ -482,6 +482,44 @@ def test_a_language_model_that_cannot_be_is_one_line(arguments, message, book, t
     assert not (tmp_path / "a.arpa").exists()
 
 
+@pytest.mark.parametrize("command", ["data-prep", "check", "train", "decode", "score"])
+def test_a_study_has_no_stages(command, tmp_path, capsys):
+    assert status_of(command, "long_lag/quick", "--exp", tmp_path / "exp") == 1
+    assert complaint(capsys) == "long_lag/quick has no stages; use: asr run long_lag/quick"
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["--corpus", "."], "--corpus"),
+        (["--download"], "--download"),
+        (["--init-from", "."], "--init-from"),
+        (["--noise", "."], "--noise"),
+        (["--from", "train"], "--from"),
+        (["--to", "train"], "--to"),
+        (["--device", "cuda"], "--device"),
+    ],
+)
+def test_what_a_study_has_no_use_for_is_refused(arguments, option, tmp_path, capsys):
+    assert status_of("run", "long_lag", *arguments, "--exp", tmp_path / "exp") == 1
+    expected = f"long_lag has no stages and makes its own sequences, on the CPU: {option} is not for it"
+    assert complaint(capsys) == expected
+    assert not (tmp_path / "exp").exists()
+
+
+def test_a_study_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    table = {"encoders": "['gru']", "tasks": "['order']", "lags": "[8]", "seeds": 1, "gradient_lag": 8}
+    table |= {"trial.sequences": 64, "trial.updates_between_checks": 1, "trial.parameters": 500}
+    changes = [word for name, value in table.items() for word in ("--set", f"long_lag.{name}={value}")]
+    assert status_of("run", "long_lag", *changes, "--exp", tmp_path / "exp", "--device", "cpu") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"long_lag: {tmp_path / 'exp' / 'RESULTS.md'}\n" in err
+    assert "`gru`" in (tmp_path / "exp" / "RESULTS.md").read_text()
+
+
 def test_recipes_are_listed_with_what_they_are(capsys):
     assert status_of("recipes") == 0
     out, err = capsys.readouterr()

@@ -5,7 +5,7 @@ import pytest
 
 from asr.config import parse_overrides
 from asr.errors import AsrError, ConfigError
-from asr.recipe import read_recipe, recipe_names, recipes_folder
+from asr.recipe import Study, read_recipe, recipe_names, recipes_folder
 
 TONES = str(Path(__file__).with_name("tones"))
 
@@ -19,7 +19,7 @@ def test_the_recipes_that_come_with_the_toolkit():
         recipe = read_recipe(name)
         assert recipe.name == name
         assert recipe.config.description
-        assert recipe.prepare_file.is_file()
+        assert isinstance(recipe, Study) or recipe.prepare_file.is_file()
         assert (recipes_folder() / name.split("/")[0] / "README.md").is_file()
 
 
@@ -70,3 +70,36 @@ def test_a_recipe_of_ones_own(tmp_path):
     (tmp_path / "mine" / "prepare.py").unlink()
     with pytest.raises(AsrError, match=r"prepare\.py"):
         read_recipe(str(tmp_path / "mine" / "quick"))
+
+
+def test_a_study_is_known_by_its_table():
+    study, quick = read_recipe("long_lag"), read_recipe("long_lag/quick")
+    assert isinstance(study, Study)
+    assert isinstance(quick, Study)
+    assert study.config.long_lag.encoders == quick.config.long_lag.encoders
+    assert study.config.long_lag.lags[: len(quick.config.long_lag.lags)] == quick.config.long_lag.lags
+    assert quick.config.long_lag.trial.sequences < study.config.long_lag.trial.sequences
+    assert study.config.long_lag.seeds >= 3
+
+
+def test_settings_of_a_study():
+    study = read_recipe("long_lag/quick", parse_overrides(["long_lag.lags=[10, 30]", "long_lag.trial.batch=8"]))
+    assert study.config.long_lag.lags == (10, 30)
+    assert study.config.long_lag.trial.batch == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("long_lag", "long_lag.lag=[10]", r"unknown key long_lag\.lag; did you mean 'lags'\?"),
+        (
+            "long_lag/quick",
+            "model.hidden=3",
+            r"quick\.toml with --set: unknown key model; known: description, long_lag",
+        ),
+        ("fsdd", "long_lag.seeds=3", r"unknown key long_lag"),
+    ],
+)
+def test_a_study_and_a_recipe_with_stages_do_not_mix(name, override, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(name, parse_overrides([override]))

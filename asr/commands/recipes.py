@@ -51,9 +51,15 @@ def run(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Run a recipe: data-prep, train, decode, score. Stages whose inputs have not changed are skipped."""
+    """Run a recipe: data-prep, train, decode, score. Stages whose inputs have not changed are skipped.
+
+    A study, such as long_lag, has no stages; trials of it that have ended are not run again.
+    """
     more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
-    _run(recipe, overrides, exp, first, last, force, device=device, **more)
+    needless = {f"--{name.replace('_', '-')}": value for name, value in more.items()}
+    needless |= {"--from": first != "data-prep", "--to": last != "score", "--device": device not in ("auto", "cpu")}
+    if not _run_study(recipe, overrides, exp, force, needless):
+        _run(recipe, overrides, exp, first, last, force, device=device, **more)
 
 
 def data_prep(
@@ -139,8 +145,34 @@ def _run(
 
 def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **more: Any) -> "Experiment":
     from asr.config import parse_overrides
+    from asr.errors import ConfigError
     from asr.experiment import Experiment
-    from asr.recipe import read_recipe
+    from asr.recipe import Study, read_recipe
 
     found = read_recipe(recipe, parse_overrides(overrides or []))
+    if isinstance(found, Study):
+        raise ConfigError(f"{recipe} has no stages; use: asr run {recipe}")
     return Experiment(found, exp or Path("exp") / found.name, command_line(), **more)
+
+
+def _run_study(
+    recipe: str, overrides: list[str] | None, exp: Path | None, force: bool, needless: dict[str, Any]
+) -> bool:
+    """Runs the recipe if it is a study; False where it has stages.
+
+    Args:
+        needless: Options that only stages know, with what was given for them.
+    """
+    from asr.config import parse_overrides
+    from asr.errors import ConfigError
+    from asr.recipe import Study, read_recipe
+
+    study = read_recipe(recipe, parse_overrides(overrides or []))
+    if not isinstance(study, Study):
+        return False
+    if given := [option for option, value in needless.items() if value]:
+        raise ConfigError(f"{recipe} has no stages and makes its own sequences, on the CPU: {given[0]} is not for it")
+    from asr.lag.study import run_study
+
+    run_study(study.name, study.config.long_lag, exp or Path("exp") / study.name, command_line(), force)
+    return True
