@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr import __version__
-from asr.commands import language, recipes, speech
+from asr.commands import language, recipes, results, scoring, speech
 from asr.commands.options import complain, given
 from asr.errors import AsrError, Interrupted
 
@@ -28,6 +28,10 @@ COMMANDS = (
     recipes.decode,
     recipes.score,
     recipes.plot,
+    scoring.wer,
+    scoring.compare,
+    results.results,
+    results.verify,
     speech.tune,
     speech.transcribe,
     speech.listen,

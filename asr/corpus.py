@@ -18,6 +18,8 @@ class CorpusConfig:
     folder: str = ""
     """The corpus's folder below `$ASR_CORPORA`; empty for a recipe that makes its own speech."""
     licence: str = ""
+    language: str = ""
+    """Its code, such as `en`, for the model card."""
     archives: tuple[Archive, ...] = ()
     strip: Annotated[int, Ge(0)] = 0
     """Leading folders inside the archives that are left away."""

@@ -1,5 +1,6 @@
 """Splits decoded and scored: what a model hears in utterances, by every way of decoding that was set up for it."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,20 @@ from asr.distributed import Processes
 from asr.errors import DataError
 from asr.files import read_json_lines, write_json, writing
 from asr.manifest import Utterance
-from asr.metrics import correct_words
+from asr.metrics import correct_words, require_same_ids
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
-from asr.report import SplitScore, draw_reliability, listing, score_split, summary
+from asr.report import draw_reliability, summary
+from asr.scoring.figures import LANGUAGE_MODEL, SCORED_ON, Figures, figures_of
+from asr.scoring.figures import to_record as to_figures_record
+from asr.scoring.page import write_report
+from asr.scoring.printing import listing, tables
+from asr.scoring.result import Result, Scored
 from asr.tuned import Search, beam_reader, greedy_reader, read_tuned
+
+LISTED = 20
+"""Of a split's worst utterances."""
 
 GREEDY, BEAM = "greedy", "beam"
 SUFFIXES = {GREEDY: "", BEAM: ".beam"}
@@ -41,14 +50,26 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     """How a model folder's model is decoded, in words for results."""
     tuned = read_tuned(folder)
     if tuned is None or not tuned.language_model:
-        return {"Decoding": "greedy, no language model"}
+        return {"Decoding": "greedy, no language model", LANGUAGE_MODEL: "none"}
     config = tuned.decoding
     weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
     second = f", then {tuned.second} with weight {config.rescoring_weight:g}" if tuned.second else ""
     beam = f"beam search with {tuned.language_model}: {weights}{second}"
     return {
         "Decoding": f"greedy: no language model; {beam}",
+        LANGUAGE_MODEL: " and ".join(filter(None, (tuned.language_model, tuned.second))),
         **{f"Tuned: {key}": value for key, value in tuned.dev.items()},
+    }
+
+
+def scoring_facts(scores: Iterable[Figures], command: str) -> dict[str, str]:
+    """How splits were scored, in words for results."""
+    normalisations = sorted({score.normalisation for score in scores})
+    words = {"none": "none: both sides as data-prep wrote them"}
+    return {
+        "Normalisation before scoring": ", ".join(words.get(name, name) for name in normalisations),
+        "Scored by": f"`{command}`",
+        SCORED_ON: time.strftime("%Y-%m-%d"),
     }
 
 
@@ -91,28 +112,89 @@ def to_record(word: Word) -> dict[str, Any]:
     }
 
 
-def score_decoded(folder: Path, split: str, decoding: str, utterances: Sequence[Utterance]) -> SplitScore:
-    """Scores `decode/` of an experiment folder into `score/`: the figures, the worst utterances word by word, and how
-    far the words' confidence can be relied on, as a table and (with the extra `plot`) as a picture.
+def decoded_splits(folder: Path, splits: Sequence[str]) -> list[tuple[str, str]]:
+    """Each split with each decoding that an experiment folder has of it, and with the greedy one in any case."""
+    pairs = [(split, decoding) for split in splits for decoding in SUFFIXES]
+    return [pair for pair in pairs if pair[1] == GREEDY or decoded_file(folder, *pair).exists()]
+
+
+def decoded_file(folder: Path, split: str, decoding: str) -> Path:
+    return folder / "decode" / f"{split}{SUFFIXES[decoding]}.jsonl"
+
+
+def scored_files(folder: Path, split: str, decoding: str) -> list[Path]:
+    """What `score_decoded` has written."""
+    paths = (folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("html", "txt", "json", "png"))
+    return [path for path in paths if path.exists()]
+
+
+def score_decoded(
+    folder: Path, split: str, decoding: str, utterances: Sequence[Utterance], facts: Mapping[str, str]
+) -> Figures:
+    """Scores `decode/` of an experiment folder into `score/`: the figures, a page to look at, the worst utterances word
+    by word with tables of where the errors are, and how far the words' confidence can be relied on, as a table and
+    (with the extra `plot`) as a picture.
+
+    Args:
+        facts: Where it all comes from, for the page.
 
     Raises:
         DataError: An id is missing or too many, or a file is damaged.
     """
-    name = f"{split}{SUFFIXES[decoding]}"
-    lines = read_json_lines(folder / "decode" / f"{name}.jsonl")
-    hypotheses = {line["id"]: line["text"] for line in lines}
+    lines = read_json_lines(decoded_file(folder, split, decoding))
     confidences, right = judged_words(utterances, lines)
+    hypotheses, words = {line["id"]: line["text"] for line in lines}, {line["id"]: words_of(line) for line in lines}
+    result = score_split(f"{split}, {decoding}", utterances, hypotheses, words)
     off = expected_calibration_error(confidences, right) if right else None
-    result = score_split(split, utterances, hypotheses, decoding, off)
-    say(f"score: {summary(result)}")
-    with writing(folder / "score" / f"{name}.txt") as stream:
-        stream.write(listing(result, utterances, hypotheses))
+    figures = figures_of(result, split, decoding, off)
+    say(f"score: {summary(figures)}")
+    path = folder / "score" / f"{split}{SUFFIXES[decoding]}"
+    with writing(path.with_name(f"{path.name}.txt")) as stream:
+        stream.write("\n".join([f"{summary(figures)}\n", listing(result, LISTED), tables(result)]))
         if right:
             stream.write(f"\n{reliability_table(reliability(confidences, right))}")
-    draw_reliability(reliability(confidences, right), folder / "score" / f"{name}.png")
-    rates = {"wer": result.total.wer, "cer": result.total.cer, "expected_calibration_error": off}
-    write_json(folder / "score" / f"{name}.json", {"split": split, "decoding": decoding, **vars(result.total), **rates})
-    return result
+    draw_reliability(reliability(confidences, right), path.with_name(f"{path.name}.png"))
+    write_report(result, path.with_name(f"{path.name}.html"), facts)
+    rates = {"wer": figures.wer, "cer": figures.cer, "expected_calibration_error": off}
+    record = {**to_figures_record(figures), **vars(figures.errors), **rates}
+    write_json(path.with_name(f"{path.name}.json"), record)
+    return figures
+
+
+def score_split(
+    title: str,
+    utterances: Sequence[Utterance],
+    hypotheses: Mapping[str, str],
+    words: Mapping[str, tuple[Word, ...]] | None = None,
+) -> Result:
+    """A split's hypotheses joined by id with what was said.
+
+    Args:
+        words: What was heard with times, by id, where that is known.
+
+    Raises:
+        DataError: An id is missing or too many.
+    """
+    require_same_ids({utterance.id: utterance.text for utterance in utterances}, hypotheses)
+    scored = [
+        Scored(
+            each.id,
+            each.text,
+            hypotheses[each.id],
+            each.speaker,
+            each.duration_s,
+            each.audio_filepath,
+            each.offset_s,
+            (words or {}).get(each.id, ()),
+        )
+        for each in utterances
+    ]
+    return Result(title, scored)
+
+
+def words_of(line: Mapping[str, Any]) -> tuple[Word, ...]:
+    """The words of a decoded split's line, as `to_record` wrote them."""
+    return tuple(Word(word["word"], word["start"], word["end"], word["confidence"]) for word in line.get("words") or ())
 
 
 def judged_words(utterances: Sequence[Utterance], lines: Iterable[Mapping[str, Any]]) -> tuple[list[float], list[bool]]:

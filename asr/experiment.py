@@ -3,31 +3,36 @@
 What a stage reads is settings and the content of files; `stages.json` holds what they were when it last ended well.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
 from asr import __version__
 from asr.augment import Augmentation, read_noise
+from asr.card import FILE as CARD
+from asr.card import card_of
 from asr.checkpoint import FILES as MODEL_FILES
-from asr.checkpoint import create, require_model, start_from
+from asr.checkpoint import create, load_model, require_model, start_from
 from asr.config import Table, nearest, to_table
 from asr.corpus import Corpus, fetch, locate, require
 from asr.device import choose, describe
 from asr.distributed import Processes, restarted
 from asr.errors import ConfigError, DataError
 from asr.evaluation import (
-    GREEDY,
     SUFFIXES,
+    decoded_file,
+    decoded_splits,
     decoding_facts,
     read_utterances,
     readers_for,
     score_decoded,
+    scored_files,
+    scoring_facts,
     to_lines,
 )
 from asr.files import (
@@ -38,7 +43,6 @@ from asr.files import (
     read_json_lines,
     sweep,
     write_json_lines,
-    writing,
 )
 from asr.manifest import Utterance, hours
 from asr.model import parameter_count
@@ -47,11 +51,14 @@ from asr.progress import say
 from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
 from asr.records import Records
-from asr.report import commit, draw_training, model_card, results_page, wer_with_interval
+from asr.report import commit, publish
+from asr.scoring.figures import COMMIT, LANGUAGE, LICENCE, SEED, Results
+from asr.scoring.figures import FILE as RESULTS
 from asr.speech import CONVENIENCES, SpeechTask
 from asr.state import Progress
 from asr.text import Vocabulary, vocabulary_of
 from asr.training import Trainer
+from asr.tuned import WEIGHTS
 
 STAGES = ("data-prep", "train", "decode", "score")
 """In their order; each is a method of `Experiment`."""
@@ -217,15 +224,11 @@ class Experiment:
 
     def _train(self) -> list[Path]:
         config, trainer = self.recipe.config, self._trainer()
-        facts = {
-            **self._origin(self.records.utterances(*config.splits.train)),
-            "Parameters": f"{parameter_count(trainer.checkpoint.model) / 1e6:.2f} M",
-            "Hardware": self._hardware,
-        }
+        results = self._results(trainer.checkpoint.model, {"Hardware": self._hardware})
 
         def card(progress: Progress) -> str:
             dev = f"{progress.best_wer:.2%} (greedy, epoch {progress.best_epoch} of {config.training.epochs})"
-            return model_card(self.recipe.name, {**facts, f"WER on {', '.join(config.splits.dev)}": dev})
+            return card_of(replace(results, facts={**results.facts, f"WER on {', '.join(config.splits.dev)}": dev}))
 
         run_key = self.processes.from_first(lambda: digest_of(self._train_inputs()))
         progress = trainer.run(self._state, self.folder / "model", run_key, card)
@@ -255,7 +258,8 @@ class Experiment:
     def _decode_inputs(self) -> Table:
         splits = self._scored_splits()
         model = self.folder / "model"
-        tuned = [path for path in model.rglob("*") if path.is_file() and path.name != "README.md"]
+        told = {CARD, RESULTS}  # made from what was decoded
+        tuned = [path for path in model.rglob("*") if path.is_file() and path.name not in told]
         names = {f"model/{name}" for name in MODEL_FILES} | {path.relative_to(self.folder).as_posix() for path in tuned}
         return {
             "data": self.records.digests(self.records.manifests(splits)),
@@ -270,8 +274,8 @@ class Experiment:
             utterances = self.records.utterances(split)
             batch_s = self.recipe.config.training.batch_s
             readings = read_utterances(recognizer, readers, utterances, batch_s, self.processes)
-            for decoding, suffix in SUFFIXES.items():
-                path = self.folder / "decode" / f"{split}{suffix}.jsonl"
+            for decoding in SUFFIXES:
+                path = decoded_file(self.folder, split, decoding)
                 if decoding in readings:
                     if self.processes.first:
                         write_json_lines(path, to_lines(readings[decoding]))
@@ -285,65 +289,48 @@ class Experiment:
 
     def _score_inputs(self) -> Table:
         splits = self._scored_splits()
-        hypotheses = [f"decode/{split}{SUFFIXES[decoding]}.jsonl" for split, decoding in self._decoded(splits)]
+        hypotheses = [decoded_file(self.folder, *pair) for pair in decoded_splits(self.folder, splits)]
         return {
             "data": self.records.digests(self.records.manifests(splits)),
-            "hypotheses": self.records.digests(hypotheses),
+            "hypotheses": self.records.digests(path.relative_to(self.folder).as_posix() for path in hypotheses),
         }
-
-    def _decoded(self, splits: Sequence[str]) -> list[tuple[str, str]]:
-        """Each split with each decoding that there is of it, and with the greedy one in any case."""
-        folder = self.folder / "decode"
-        pairs = [(split, decoding) for split in splits for decoding in SUFFIXES]
-        return [
-            (split, kind)
-            for split, kind in pairs
-            if kind == GREEDY or (folder / f"{split}{SUFFIXES[kind]}.jsonl").exists()
-        ]
 
     def _score(self) -> list[Path]:
-        scores, written = [], [self.folder / "RESULTS.md", self.folder / "model" / "README.md"]
-        for split, decoding in self._decoded(self._scored_splits()):
-            scores.append(score_decoded(self.folder, split, decoding, self.records.utterances(split)))
-            files = (self.folder / "score" / f"{split}{SUFFIXES[decoding]}.{kind}" for kind in ("txt", "json", "png"))
-            written += [path for path in files if path.exists()]
+        model, decoded = self.folder / "model", decoded_splits(self.folder, self._scored_splits())
         history = read_json_lines(self.folder / "training" / "history.jsonl")
-        picture = self.folder / "score" / "training.png"
-        if draw_training(history, picture):
-            written.append(picture)
-        name = picture.relative_to(self.folder).as_posix() if picture in written else ""
-        facts = self._result_facts(history)
-        with writing(written[0]) as stream:
-            stream.write(results_page(self.recipe.name, scores, facts, name))
-        with writing(written[1]) as stream:
-            wers = {f"WER on {result.split}, {result.decoding}": wer_with_interval(result) for result in scores}
-            stream.write(model_card(self.recipe.name, {**facts, **wers}))
-        say(f"score: {written[0]}")
-        return written
-
-    def _result_facts(self, history: list[dict[str, Any]]) -> dict[str, str]:
         train = self.records.last("train")
-        minutes = sum(line["seconds"] for line in history) / 60
-        return {
-            **self._origin(self.records.utterances(*self.recipe.config.splits.train)),
+        facts = {
             "Command": f"`{train.get('command', self.command)}`",
-            "Commit": train.get("commit", commit()),
-            **decoding_facts(self.folder / "model"),
-            "Training time": f"{minutes:.1f} min, {len(history)} epochs",
+            COMMIT: train.get("commit", commit()),
+            **decoding_facts(model),
+            "Training time": f"{sum(line['seconds'] for line in history) / 60:.1f} min, {len(history)} epochs",
             "Hardware": train.get("hardware", ""),
         }
+        about = self._results(load_model(model).model, facts)
+        scores = [score_decoded(self.folder, *pair, self.records.utterances(pair[0]), about.facts) for pair in decoded]
+        heard_with = self.records.last("decode").get("inputs", {}).get("model", {})
+        weights = heard_with.get(f"model/{WEIGHTS}") or ""  # another training may have come between
+        facts = {**about.facts, **scoring_facts(scores, self.command)}
+        results = replace(about, weights=weights, facts=facts, scores=tuple(scores))
+        written = publish(self.folder, results, history)
+        say(f"score: {written[0]}")
+        return [*written, *(path for pair in decoded for path in scored_files(self.folder, *pair))]
 
-    def _origin(self, train: Sequence[Utterance]) -> dict[str, str]:
-        config = self.recipe.config
-        speakers = len({utterance.speaker for utterance in train})
-        return {
+    def _results(self, model: nn.Module, facts: dict[str, str]) -> Results:
+        """What is known of a model before it is scored; facts that are given replace those from here."""
+        config, train = self.recipe.config, self.records.utterances(*self.recipe.config.splits.train)
+        speakers, parameters = len({utterance.speaker for utterance in train}), parameter_count(model)
+        origin = {
             "Recipe": self.recipe.name,
             "Command": f"`{self.command}`",
-            "Commit": commit(),
+            COMMIT: commit(),
             "Training data": f"{', '.join(config.splits.train)}: {hours(train):.2f} h, {speakers} speakers",
-            "Licence of the data": config.corpus.licence,
-            "Seed": str(config.training.seed),
+            LICENCE: config.corpus.licence,
+            LANGUAGE: config.corpus.language,
+            SEED: str(config.training.seed),
+            "Parameters": f"{parameters / 1e6:.2f} M",
         }
+        return Results(self.recipe.name, __version__, "", hours(train), parameters, {**origin, **facts})
 
     # what the stages share
 

@@ -36,7 +36,7 @@ def read_manifest(path: Path) -> list[Utterance]:
     utterances: dict[str, Utterance] = {}
     for number, record in enumerate(read_json_lines(path), start=1):
         try:
-            utterance = _from_record(record, path.parent)
+            utterance = from_record(record, path.parent)
         except KeyError as error:
             raise DataError(f"{path}: entry {number} has no {error}") from error
         except (TypeError, ValueError) as error:
@@ -82,7 +82,13 @@ def hours(utterances: Iterable[Utterance]) -> float:
     return sum(utterance.duration_s or 0.0 for utterance in utterances) / 3600
 
 
-def _from_record(record: dict[str, Any], folder: Path) -> Utterance:
+def from_record(record: dict[str, Any], folder: Path) -> Utterance:
+    """The utterance in a manifest's line; a relative `audio_filepath` counts from the folder.
+
+    Raises:
+        KeyError: There is no `audio_filepath` or no `duration`.
+        TypeError, ValueError: A value is of the wrong kind.
+    """
     audio = folder / record["audio_filepath"]
     offset_s = float(record.get("offset") or 0.0)
     duration = record["duration"]

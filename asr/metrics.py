@@ -1,23 +1,16 @@
 """Word and character error rates: counted per utterance by its fewest edits, joined by id and summed."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
-from rich.cells import cell_len, set_cell_size
 
 from asr.errors import DataError
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
-
-KINDS: dict[str, Kind] = {"equal": "equal", "replace": "substitute", "delete": "delete", "insert": "insert"}
-"""By RapidFuzz's names."""
-
-GAP = "***"
-MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 
 
 @dataclass(frozen=True)
@@ -77,9 +70,17 @@ def align(reference: str, hypothesis: str) -> list[Column]:
     """
     said, heard = reference.split(), hypothesis.split()
     columns: list[Column] = []
-    for part in Levenshtein.opcodes(said, heard):
-        words = said[part.src_start : part.src_end], heard[part.dest_start : part.dest_end]
-        columns += [Column(KINDS[part.tag], *pair) for pair in zip_longest(*words, fillvalue="")]
+    done = 0  # words of the reference
+    for tag, place, heard_place in _edits(said, heard):
+        columns += map(_equal, said[done:place])
+        if tag == "insert":
+            columns.append(Column("insert", "", heard[heard_place]))
+        elif tag == "delete":
+            columns.append(Column("delete", said[place], ""))
+        else:
+            columns.append(Column("substitute", said[place], heard[heard_place]))
+        done = place + (tag != "insert")
+    columns += map(_equal, said[done:])
     return columns
 
 
@@ -106,9 +107,7 @@ def count_errors(reference: str, hypothesis: str) -> Errors:
 
 def count_edits(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int, int]:
     """How many words of an alignment with the fewest errors are substituted, deleted and inserted."""
-    if said == heard:
-        return 0, 0, 0
-    tags = [tag for tag, _, _ in Levenshtein.editops(said, heard).as_list()]
+    tags = [tag for tag, _, _ in _edits(said, heard)]
     substitutions, deletions = tags.count("replace"), tags.count("delete")
     return substitutions, deletions, len(tags) - substitutions - deletions
 
@@ -126,8 +125,14 @@ def score(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[
     """The errors of every utterance, by id, in the order of the references.
 
     Raises:
-        DataError: An id is on one side only; names the first three and counts them all.
+        DataError: As `require_same_ids`.
     """
+    require_same_ids(references, hypotheses)
+    return {name: count_errors(reference, hypotheses[name]) for name, reference in references.items()}
+
+
+def require_same_ids(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> None:
+    """Raises `DataError` when an id is on one side only; names the first three and counts them all."""
     complaints = []
     if missing := references.keys() - hypotheses.keys():
         complaints.append(f"no hypothesis for {len(missing)} of {len(references)} references ({first_of(missing)})")
@@ -135,7 +140,6 @@ def score(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[
         complaints.append(f"no reference for {len(extra)} of {len(hypotheses)} hypotheses ({first_of(extra)})")
     if complaints:
         raise DataError("; ".join(complaints))
-    return {name: count_errors(reference, hypotheses[name]) for name, reference in references.items()}
 
 
 def total(errors: Iterable[Errors]) -> Errors:
@@ -145,21 +149,6 @@ def total(errors: Iterable[Errors]) -> Errors:
 def worst(errors: Mapping[str, Errors], count: int) -> list[str]:
     """The ids of the `count` utterances with the most word errors, most first, ties by id."""
     return sorted(errors, key=lambda name: (-errors[name].word_errors, name))[:count]
-
-
-def aligned(reference: str, hypothesis: str) -> str:
-    """One utterance's words in columns, for a monospaced terminal: reference, hypothesis, and S, D or I under an error.
-
-    ```text
-    REF: the cat sat on ***
-    HYP: *** cat sad on it
-         D       S      I
-    ```
-    """
-    columns = [("REF:", "HYP:", ""), *_marked(align(reference, hypothesis))]
-    widths = [max(map(cell_len, column)) for column in columns]
-    rows = zip(*columns, strict=True)
-    return "\n".join(" ".join(map(set_cell_size, row, widths)).rstrip() for row in rows)
 
 
 def rate(errors: int, count: int) -> float:
@@ -175,6 +164,13 @@ def first_of(ids: Iterable[str]) -> str:
     return ", ".join(named[:3] + ["..."] * (len(named) > 3))
 
 
-def _marked(columns: Iterable[Column]) -> Iterator[tuple[str, str, str]]:
-    for kind, said, heard in columns:
-        yield said or GAP, heard or GAP, MARKS[kind]
+def _edits(said: Sequence[str], heard: Sequence[str]) -> list[tuple[str, int, int]]:
+    """RapidFuzz's replace, delete and insert, with the places in both."""
+    edits: list[Any] = Levenshtein.editops(said, heard).as_list()
+    return edits
+
+
+@lru_cache(1 << 16)
+def _equal(word: str) -> Column:
+    """Shared, as most columns of most alignments are such, and making one takes longer than finding it."""
+    return Column("equal", word, word)

@@ -1,101 +1,44 @@
-"""Results in words: the score of a split, RESULTS.md, the model card, and where a result came from."""
+"""Results for people: the score of a split in a line, RESULTS.md, pictures, and where a result came from."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr import __version__
+from asr import __version__, card
 from asr.confidence import Bin
 from asr.dashboard import best_epoch
 from asr.files import writing
-from asr.manifest import Utterance, hours
-from asr.metrics import Errors, aligned, score, total, worst
-from asr.scoring.bootstrap import Interval, interval
-
-LISTED = 20
-"""Utterances in the listing of the worst."""
-
-USE = '`asr transcribe AUDIO --model FOLDER`, or `asr.load("FOLDER").transcribe("AUDIO").text`.'
-"""What a model card says on how to put the model to use."""
+from asr.scoring.figures import FILE, Figures, Results, write_results
 
 LOSS, WER, CER = "tab:blue", "tab:red", "tab:orange"
 """Colours in the picture of a training."""
 
 
-@dataclass(frozen=True)
-class SplitScore:
-    """How a split came out."""
-
-    split: str
-    hours: float
-    errors: Mapping[str, Errors]
-    total: Errors
-    interval: Interval
-    decoding: str = "greedy"
-    confidence_error: float | None = None
-    """The expected calibration error of the words' confidence."""
-
-
-def score_split(
-    split: str,
-    utterances: Sequence[Utterance],
-    hypotheses: Mapping[str, str],
-    decoding: str = "greedy",
-    confidence_error: float | None = None,
-) -> SplitScore:
-    """The errors of a split's hypotheses, joined by id.
-
-    Raises:
-        DataError: An id is missing or too many.
-    """
-    errors = score({utterance.id: utterance.text for utterance in utterances}, hypotheses)
-    speakers = {utterance.id: utterance.speaker for utterance in utterances}
-    counts, bounds = total(errors.values()), interval(errors, speakers)
-    return SplitScore(split, hours(utterances), errors, counts, bounds, decoding, confidence_error)
-
-
-def summary(result: SplitScore) -> str:
+def summary(figures: Figures) -> str:
     """One line for the screen."""
-    errors = result.total
+    errors = figures.errors
     return (
-        f"{result.split}, {result.decoding}: WER {wer_with_interval(result)}, "
+        f"{figures.split}, {figures.decoding}: WER {figures.wer_in_words}, "
         f"{errors.word_errors} errors in {errors.words} words "
         f"(S {errors.substitutions}, D {errors.deletions}, I {errors.insertions}), CER {errors.cer:.2%}, "
         f"sentences wrong {errors.sentence_error_rate:.2%}"
     )
 
 
-def wer_with_interval(result: SplitScore) -> str:
-    return f"{result.total.wer:.2%} ({_range(result)})"
-
-
-def listing(result: SplitScore, utterances: Sequence[Utterance], hypotheses: Mapping[str, str]) -> str:
-    """The worst utterances of a split, reference and hypothesis in columns."""
-    references = {utterance.id: utterance for utterance in utterances}
-    parts = [summary(result)]
-    for name in worst(result.errors, LISTED):
-        errors, utterance = result.errors[name], references[name]
-        if errors.word_errors:
-            heading = f"{name}: {errors.word_errors} errors in {errors.words} words, {utterance.audio_filepath}"
-            parts.append(f"{heading}\n{aligned(utterance.text, hypotheses[name])}")
-    return "\n\n".join(parts) + "\n"
-
-
-def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, str], picture: str = "") -> str:
+def results_page(results: Results, picture: str = "") -> str:
     """RESULTS.md: the table of splits and how to make it again; `picture` is a file beside it."""
-    units = sorted({result.interval.unit for result in scores})
+    units = sorted({score.resampled for score in results.scores})
     rows = [
-        f"| {result.split} | {result.hours:.2f} | {e.sentences} | {e.words} | {result.decoding} | {e.wer:.2%} | "
-        f"{_range(result)} | {e.substitutions} | {e.deletions} | {e.insertions} | {e.cer:.2%} | "
-        f"{e.sentence_error_rate:.2%} | {_share(result.confidence_error)} |"
-        for result in scores
-        if (e := result.total)
+        f"| {score.split} | {score.hours:.2f} | {e.sentences} | {e.words} | {score.decoding} | {e.wer:.2%} | "
+        f"{score.interval_in_words} | {e.substitutions} | {e.deletions} | {e.insertions} | {e.cer:.2%} | "
+        f"{e.sentence_error_rate:.2%} | {_share(score.confidence_error)} |"
+        for score in results.scores
+        if (e := score.errors)
     ]
     return "\n".join(
         [
-            f"# Results of {title}",
+            f"# Results of {results.recipe}",
             "",
             "| split | hours | utterances | words | decoding | WER | 95 % interval | S | D | I | CER | sentences wrong "
             "| confidence off by |",
@@ -107,15 +50,35 @@ def results_page(title: str, scores: Sequence[SplitScore], facts: Mapping[str, s
             "words' confidence, which `asr tune` calibrates on dev.",
             "The worst utterances are in `score/SPLIT.txt`, the hypotheses in `decode/SPLIT.jsonl`.",
             "",
-            *_table(facts),
+            *card.facts_table(results.facts),
             *([f"![Loss and WER by epoch]({picture})", ""] if picture else []),
         ]
     )
 
 
-def model_card(title: str, facts: Mapping[str, str], kind: str = "speech recognition model", use: str = USE) -> str:
-    """README.md of a model folder."""
-    return "\n".join([f"# {title}", "", f"A {kind} made by asr {__version__}. {use}", "", *_table(facts)])
+def publish(folder: Path, results: Results, history: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Writes `results.json`, also into the model folder, and all that is made from it: RESULTS.md and the model card.
+
+    Args:
+        folder: Of the experiment.
+        history: Of the training, for its picture.
+
+    Returns:
+        The files.
+    """
+    picture = folder / "score" / "training.png"
+    drawn = draw_training(history, picture)
+    texts = {
+        folder / "RESULTS.md": results_page(results, picture.relative_to(folder).as_posix() if drawn else ""),
+        folder / "model" / card.FILE: card.card_of(results),
+    }
+    for path, text in texts.items():
+        with writing(path) as stream:
+            stream.write(text)
+    records = [folder / FILE, folder / "model" / FILE]
+    for path in records:
+        write_results(path, results)
+    return [*texts, *records, *([picture] if drawn else [])]
 
 
 def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
@@ -244,12 +207,3 @@ def commit() -> str:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.2%}"
-
-
-def _range(result: SplitScore) -> str:
-    return f"{result.interval.low:.2%} to {result.interval.high:.2%}"
-
-
-def _table(facts: Mapping[str, str]) -> list[str]:
-    cells = {name: value.replace("|", "\\|") for name, value in facts.items() if value}
-    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in cells.items()), ""]

@@ -22,7 +22,7 @@ from asr.confidence import (
 from asr.dataset import SpeechDataset, load, plan
 from asr.decoder import Decoder, DecodingConfig
 from asr.errors import ConfigError, DataError, ModelError
-from asr.evaluation import BEAM, GREEDY
+from asr.evaluation import BEAM, GREEDY, score_split
 from asr.files import digest
 from asr.lm import rescoring
 from asr.lm.neural import NeuralModel
@@ -32,7 +32,8 @@ from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
-from asr.report import score_split, summary, wer_with_interval
+from asr.report import summary
+from asr.scoring.figures import figures_of
 from asr.text import normalise
 from asr.tuned import SECOND, WEIGHTS, Tuned, write_tuned
 from asr.tuning import Tuning
@@ -164,10 +165,10 @@ def _judge(dev: Dev, decoding: str, reader: Reader) -> tuple[Calibration, dict[s
     """How a reader does on dev: says and returns WER and calibration, as figures in words."""
     readings = _read(dev, reader)
     texts = {utterance.id: reading.text for utterance, reading in zip(dev.utterances, readings, strict=True)}
-    result = score_split(dev.title.split(",")[0], dev.utterances, texts, decoding)
-    say(f"tune: {summary(result)}")
+    figures = figures_of(score_split(dev.title, dev.utterances, texts), dev.title.split(",")[0], decoding)
+    say(f"tune: {summary(figures)}")
     calibration, words = _calibrate(dev, decoding, readings)
-    return calibration, {f"WER, {decoding}": wer_with_interval(result), f"confidence, {decoding}": words}
+    return calibration, {f"WER, {decoding}": figures.wer_in_words, f"confidence, {decoding}": words}
 
 
 def _calibrate(dev: Dev, decoding: str, readings: Sequence[Reading]) -> tuple[Calibration, str]:

@@ -9,8 +9,9 @@ from conftest import write_tone
 from asr.config import merge, parse_overrides
 from asr.errors import AsrError, ConfigError, DataError, Interrupted, ModelError
 from asr.experiment import Experiment
-from asr.files import locked, read_json, read_json_lines
+from asr.files import digest, locked, read_json, read_json_lines
 from asr.recipe import read_recipe
+from asr.scoring.figures import read_results
 from asr.training import Trainer
 
 TONES = str(Path(__file__).with_name("tones"))
@@ -53,6 +54,30 @@ def test_stages_run_once_and_again_only_when_something_changed(tmp_path, capsys)
 
     experiment(tmp_path, changed("corpus.options.train_utterances=5")).run("data-prep", "data-prep")
     assert said(capsys)[0] == "data-prep: again, because options.train_utterances 4 -> 5"
+
+
+def test_results_do_not_make_decode_stale(tmp_path, capsys):
+    experiment(tmp_path).run()
+    exp = tmp_path / "exp"
+    assert read_json(exp / "results.json") == read_json(exp / "model" / "results.json")
+    (exp / "model" / "results.json").write_text("{}\n")
+    said(capsys)
+    experiment(tmp_path).run()
+    lines = said(capsys)
+    assert lines[:3] == ["data-prep: up to date", "train: up to date", "decode: up to date"]
+    assert lines[3].startswith("score: again, because model/results.json changed")
+    assert read_json(exp / "results.json") == read_json(exp / "model" / "results.json")
+
+
+def test_results_tell_with_which_weights_the_words_were_heard(tmp_path):
+    experiment(tmp_path).run()
+    exp = tmp_path / "exp"
+    before = digest(exp / "model" / "weights.safetensors")
+    assert read_results(exp / "results.json").weights == before
+    experiment(tmp_path, changed("model.hidden=8")).run("train", "train")
+    experiment(tmp_path, changed("model.hidden=8")).run("score", "score")  # of what the old model had heard
+    assert read_results(exp / "results.json").weights == before
+    assert digest(exp / "model" / "weights.safetensors") != before
 
 
 def test_force_does_it_again(tmp_path, capsys):

@@ -1,12 +1,11 @@
 import math
 import random
-from collections import Counter
 
 import jiwer
 import pytest
 
 from asr.errors import DataError
-from asr.metrics import Column, Errors, align, aligned, correct_words, count_errors, score, total, worst
+from asr.metrics import Column, Errors, align, correct_words, count_errors, score, total, worst
 
 
 def edits(said, recognised):
@@ -146,39 +145,6 @@ def test_worst_first_and_ties_by_id():
     assert worst(dict(reversed(errors.items())), 3) == ["b", "d", "a"]
     assert worst(errors, 9) == ["b", "d", "a", "c"]
     assert worst(errors, 0) == worst({}, 5) == []
-
-
-@pytest.mark.parametrize(
-    ("reference", "hypothesis", "lines"),
-    [
-        (
-            "the cat sat on",
-            "cat sad on it",
-            ["REF: the cat sat on ***", "HYP: *** cat sad on it", "     D       S      I"],
-        ),
-        ("i saw it", "i was there", ["REF: i saw it", "HYP: i was there", "       S   S"]),
-        ("a  b", "a b ", ["REF: a b", "HYP: a b", ""]),
-        ("one", "", ["REF: one", "HYP: ***", "     D"]),
-        ("", "a b", ["REF: *** ***", "HYP: a   b", "     I   I"]),
-        ("", "", ["REF:", "HYP:", ""]),
-        ("*** b", "a b", ["REF: *** b", "HYP: a   b", "     S"]),
-        ("日本 語", "日 語 e\u0301", ["REF: 日本 語 ***", "HYP: 日   語 e\u0301", "     S       I"]),
-    ],
-)
-def test_aligned(reference, hypothesis, lines):
-    assert aligned(reference, hypothesis).split("\n") == lines
-
-
-def test_aligned_marks_every_error_once():
-    generator = random.Random(1)
-    for _ in range(50):
-        said, recognised = (" ".join(generator.choices("abc", k=generator.randrange(9))) for _ in range(2))
-        above, below, marks = aligned(said, recognised).split("\n")
-        assert [word for word in above.split()[1:] if word != "***"] == said.split()
-        assert [word for word in below.split()[1:] if word != "***"] == recognised.split()
-        errors = count_errors(said, recognised)
-        counts = {"S": errors.substitutions, "D": errors.deletions, "I": errors.insertions}
-        assert Counter(marks.split()) == Counter(counts)
 
 
 @pytest.mark.parametrize(

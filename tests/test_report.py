@@ -5,24 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_scoring_figures import figures, results
 
 from asr import __version__, report
+from asr.card import card_of
 from asr.confidence import reliability
-from asr.errors import DataError
+from asr.evaluation import score_split
 from asr.manifest import Utterance
-from asr.metrics import Errors
-from asr.report import (
-    SplitScore,
-    commit,
-    draw_reliability,
-    draw_training,
-    listing,
-    model_card,
-    results_page,
-    score_split,
-    summary,
-)
-from asr.scoring.bootstrap import Interval
+from asr.report import commit, draw_reliability, draw_training, publish, results_page, summary
+from asr.scoring.figures import FILE, figures_of, read_results
 
 SPOKEN = {
     "a-1": ("the cat sat on", "cat sad on it", "ann"),
@@ -32,33 +23,24 @@ SPOKEN = {
 UTTERANCES = [Utterance(name, Path(f"{name}.wav"), text, who, 0.0, 1200.0) for name, (text, _, who) in SPOKEN.items()]
 HYPOTHESES = {name: heard for name, (_, heard, _) in SPOKEN.items()}
 
-TEST = SplitScore(
-    "test",
-    1.0,
-    {"a-1": Errors(8, 1, 1, 1, 20, 5, 1, 1), "a-2": Errors(12, 0, 1, 0, 30, 0, 1, 0)},
-    Errors(20, 1, 2, 1, 50, 5, 2, 1),
-    Interval(0.1, 0.305, "speaker"),
+TEST = figures(split="test")
+DEV = figures(
+    split="dev",
+    decoding="beam",
+    hours=0.125,
+    utterances=4,
+    words=10,
+    substitutions=0,
+    deletions=0,
+    insertions=0,
+    characters=25,
+    character_errors=0,
+    wrong_sentences=0,
+    wer_low=0.0,
+    wer_high=0.0,
+    resampled="utterance",
+    confidence_error=0.015,
 )
-DEV = SplitScore("dev", 0.125, {}, Errors(10, 0, 0, 0, 25, 0, 4, 0), Interval(0.0, 0.0, "utterance"), "beam", 0.015)
-
-
-def test_a_split_is_scored_utterance_by_utterance():
-    result = score_split("test", UTTERANCES, HYPOTHESES)
-    assert (result.split, result.hours) == ("test", 1.0)
-    assert {name: errors.word_errors for name, errors in result.errors.items()} == {"a-1": 3, "a-2": 0, "b-1": 1}
-    assert (result.total.words, result.total.word_errors, result.total.wrong_sentences) == (8, 4, 2)
-    assert result.total.wer == 0.5
-    assert result.interval.unit == "utterance"  # two speakers are too few to draw from
-    assert result.interval.low <= 0.5 <= result.interval.high
-
-
-def test_hypotheses_are_joined_by_id_and_none_may_be_missing():
-    shuffled = dict(reversed(HYPOTHESES.items()))
-    assert score_split("test", UTTERANCES, shuffled) == score_split("test", UTTERANCES, HYPOTHESES)
-    with pytest.raises(DataError, match=r"no hypothesis for 1 of 3 references \('b-1'\)"):
-        score_split("test", UTTERANCES, {name: HYPOTHESES[name] for name in ("a-1", "a-2")})
-    with pytest.raises(DataError, match=r"no reference for 1 of 4 hypotheses \('c'\)"):
-        score_split("test", UTTERANCES, {**HYPOTHESES, "c": "what"})
 
 
 def test_the_summary_is_one_line():
@@ -70,37 +52,14 @@ def test_the_summary_is_one_line():
 
 def test_more_insertions_than_words_are_not_capped():
     result = score_split("test", [Utterance("a", Path("a.wav"), "yes")], {"a": "no it is not"})
-    assert summary(result).startswith("test, greedy: WER 400.00% (400.00% to 400.00%), 4 errors in 1 words")
-
-
-def test_the_worst_utterances_are_listed_in_columns():
-    result = score_split("test", UTTERANCES, HYPOTHESES)
-    assert listing(result, UTTERANCES, HYPOTHESES) == (
-        f"{summary(result)}\n"
-        "\n"
-        "a-1: 3 errors in 4 words, a-1.wav\n"
-        "REF: the cat sat on ***\n"
-        "HYP: *** cat sad on it\n"
-        "     D       S      I\n"
-        "\n"
-        "b-1: 1 errors in 1 words, b-1.wav\n"
-        "REF: four\n"
-        "HYP: for\n"
-        "     S\n"
+    assert summary(figures_of(result, "test", "greedy")).startswith(
+        "test, greedy: WER 400.00% (400.00% to 400.00%), 4 errors in 1 words"
     )
 
 
-def test_the_listing_has_an_end():
-    utterances = [Utterance(f"u{number:03d}", Path("a.wav"), "yes", "ann", 0.0, 1.0) for number in range(50)]
-    hypotheses = {utterance.id: "no" for utterance in utterances}
-    page = listing(score_split("test", utterances, hypotheses), utterances, hypotheses)
-    assert page.count("REF:") == report.LISTED
-    assert "u000" in page
-    assert "u049" not in page
-
-
 def test_the_results_page():
-    page = results_page("tones", [DEV, TEST], {"Command": "`asr run tones`", "Seed": "1", "Licence of the data": ""})
+    facts = {"Command": "`asr run tones`", "Seed": "1", "Licence of the data": ""}
+    page = results_page(results(DEV, TEST, recipe="tones", facts=facts))
     assert page == (
         "# Results of tones\n"
         "\n"
@@ -122,24 +81,26 @@ def test_the_results_page():
     )
 
 
-def test_the_model_card():
-    page = model_card("fsdd", {"Seed": "1", "Commit": "", "WER on dev": "3.00%"})
-    assert page == (
-        "# fsdd\n"
-        "\n"
-        f"A speech recognition model made by asr {__version__}. "
-        '`asr transcribe AUDIO --model FOLDER`, or `asr.load("FOLDER").transcribe("AUDIO").text`.\n'
-        "\n"
-        "| | |\n"
-        "|---|---|\n"
-        "| Seed | 1 |\n"
-        "| WER on dev | 3.00% |\n"
-    )
+def test_all_that_is_published_comes_from_one_file(tmp_path):
+    found = results(DEV, TEST, recipe="tones", facts={"Seed": "1"})
+    written = publish(tmp_path, found, [])
+    assert {path.relative_to(tmp_path).as_posix() for path in written} == {
+        "RESULTS.md",
+        "results.json",
+        "model/README.md",
+        "model/results.json",
+    }
+    again = read_results(tmp_path / FILE)
+    assert read_results(tmp_path / "model" / FILE) == again == found
+    assert (tmp_path / "RESULTS.md").read_text() == results_page(again)
+    assert (tmp_path / "model" / "README.md").read_text() == card_of(again)
 
 
-def test_a_bar_in_a_value_does_not_break_the_table():
-    row = model_card("x", {"Command": "`asr run x --set 'text.alphabet=|ab'`"}).splitlines()[-1]
-    assert row.replace("\\|", "").count("|") == 3
+def test_the_picture_of_the_training_is_published_where_there_is_one(tmp_path):
+    pytest.importorskip("matplotlib")
+    written = publish(tmp_path, results(DEV), history(3))
+    assert tmp_path / "score" / "training.png" in written
+    assert "](score/training.png)" in (tmp_path / "RESULTS.md").read_text()
 
 
 def history(epochs: int, **others: object) -> list[dict[str, object]]:

@@ -10,8 +10,6 @@ from asr.scoring.tables import (
     by_speaker,
     by_vocabulary,
     confusions,
-    markdown,
-    tables,
 )
 
 RESULT = Result(
@@ -35,17 +33,18 @@ def test_groups_by_speaker_by_hand():
 
 def test_groups_by_duration_and_length_by_hand():
     assert [(group.name, group.errors.sentences) for group in by_duration(RESULT)] == [
-        ("0 to 2 s", 1),
-        ("2 to 5 s", 1),
-        ("300 s and more", 1),
+        ("up to 2 s", 2),
+        ("over 30 s", 1),
         (UNKNOWN, 1),
     ]
     assert [(group.name, group.errors.sentences) for group in by_length(RESULT)] == [
-        ("0 words", 1),
-        ("1 to 5 words", 3),
+        ("up to 5 words", 4),
     ]
-    long = Result("long", [Scored("x", "a " * 81, ""), Scored("y", "a " * 80, "")])
-    assert [group.name for group in by_length(long)] == ["41 to 80 words", "81 words and more"]
+    long = Result("long", [Scored(f"u{words}", "a " * words, "") for words in (41, 40, 31, 30, 6)])
+    names = ["6 to 10 words", "26 to 30 words", "31 to 40 words", "over 40 words"]
+    assert [(group.name, group.errors.sentences) for group in by_length(long)] == list(
+        zip(names, (1, 1, 2, 1), strict=True)
+    )
 
 
 @pytest.mark.parametrize("groups", [by_speaker, by_duration, by_length])
@@ -72,23 +71,3 @@ def test_words_that_a_lexicon_lacks_by_hand():
     assert known.errors == Errors(words=6, substitutions=1, deletions=1, insertions=4)
     assert unknown.errors == Errors(words=2, substitutions=1)
     assert known.errors.word_errors + unknown.errors.word_errors == RESULT.total.word_errors
-
-
-def test_a_markdown_table():
-    assert markdown(["word", "times"], [["a|b", "12"], ["日本", "3"]]).split("\n") == [
-        "| word | times |",
-        "| ---- | ----: |",
-        "| a\\|b |    12 |",
-        "| 日本 |     3 |",
-        "",
-    ]
-
-
-def test_tables_in_words():
-    text = tables(RESULT, {"the"})
-    assert "| ann         |          2 |     0.1 |     6 |  50.00% |   1 |   1 |   1 |" in text
-    assert "| sat  | sad   |     1 | a-1        |" in text
-    assert "| it     |     3 | a-1 b-1    |" in text
-    assert "| sat                | sad   |     1 | a-1        |" in text
-    assert "inf%" in text  # nothing was said, and something heard
-    assert "lexicon" not in tables(RESULT)

@@ -1,7 +1,6 @@
 """The server's page in a real browser: what a person sees, clicks, types and gets."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -14,29 +13,21 @@ from asr.audio import read
 from asr.formats import render
 from asr.transcript import Transcript
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
+from browsing import Page, needs_browser, started  # isort: skip  (skips where there is none)
 
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver"),
-]
-
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"""
+pytestmark = needs_browser
 
 HEARD = Transcript("", "so it goes", 3.21, None, WORDS)
 
 
-class Page:
-    """The page as a person handles it."""
+class ServerPage(Page):
+    """The server's page."""
 
     def __init__(self, browser, server) -> None:
-        self.browser = browser
+        super().__init__(browser)
         self.server = server
         browser.get("about:blank")
         browser.get_log("performance")  # what a new tab loads, or the page before
@@ -46,22 +37,10 @@ class Page:
     def __call__(self, name: str):
         return self.browser.find_element(By.ID, name)
 
-    def until(self, condition) -> None:
-        end_s = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end_s
-            time.sleep(0.02)
-
-    def run(self, script: str, *arguments):
-        return self.browser.execute_script(script, *arguments)
-
     def upload(self, path: Path) -> None:
         """Hands over a file as the dialogue does, and waits for the words or the complaint."""
         self("file").send_keys(str(path))
         self.until(lambda: self("name").text == path.name or self("error").is_displayed())
-
-    def press(self, *keys: str) -> None:
-        self.browser.switch_to.active_element.send_keys(*keys)
 
     @property
     def words(self) -> list:
@@ -90,28 +69,20 @@ def server(recognizer):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
     microphone = write_tone(folder / "microphone.wav", 440.0, 3.0)
-    folders = (f"--user-data-dir={folder / 'profile'}", f"--use-file-for-fake-audio-capture={microphone}")
-    for flag in (*FLAGS.split(), *folders):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    browser.downloads = folder
-    yield browser
-    browser.quit()
+    fakes = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with started(folder, *fakes, f"--use-file-for-fake-audio-capture={microphone}") as browser:
+        browser.downloads = folder
+        yield browser
 
 
 @pytest.fixture
 def page(browser, server):
-    page = Page(browser, server)
+    page = ServerPage(browser, server)
     yield page
     logged = browser.get_log("browser")
     assert not [entry for entry in logged if entry["level"] == "SEVERE" and entry["source"] != "network"]
-    events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = page.asked()
     assert f"{server.url}/health" in asked
     assert not [url for url in asked if not url.startswith((f"{server.url}/", "blob:", "data:"))]
 

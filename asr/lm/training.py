@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asr.card import model_card
 from asr.config import Table, build, merge, settings, to_table
 from asr.device import choose, describe
 from asr.distributed import Processes
@@ -20,7 +21,7 @@ from asr.lm.vocabulary import LanguageVocabulary
 from asr.model import parameter_count
 from asr.optimizer import OptimizerConfig
 from asr.progress import say
-from asr.report import commit, model_card
+from asr.report import commit
 from asr.state import Progress
 from asr.training import Trainer
 

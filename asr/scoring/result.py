@@ -1,9 +1,11 @@
 """What a scoring has found: every utterance with its errors, and all of them together."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from asr.alignment import Word
 from asr.metrics import Column, Errors, align, count_errors, total
@@ -74,3 +76,27 @@ class Result:
     @property
     def hours(self) -> float:
         return sum(utterance.duration_s or 0.0 for utterance in self.utterances) / 3600
+
+    def to_record(self) -> dict[str, Any]:
+        """The figures as plain data: counts, and rates as fractions; one that is no finite number is None.
+
+        Raises:
+            DataError: There is no utterance.
+        """
+        errors, bounds = self.total, self.interval
+        return {
+            "title": self.title,
+            "wer": finite(errors.wer),
+            "interval": {"low": finite(bounds.low), "high": finite(bounds.high), "unit": bounds.unit},
+            "cer": finite(errors.cer),
+            "sentence_error_rate": finite(errors.sentence_error_rate),
+            **asdict(errors),
+            "hours": self.hours,
+            "normalisation": self.normalisation,
+            "remarks": list(self.remarks),
+        }
+
+
+def finite(value: float) -> float | None:
+    """None in place of what JSON has no number for."""
+    return value if math.isfinite(value) else None

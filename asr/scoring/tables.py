@@ -1,20 +1,18 @@
 """Where the errors are: by speaker, duration and length, word by word, and by what a lexicon holds."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-
-from rich.cells import cell_len
 
 from asr.metrics import Column, Errors, Kind, total
 from asr.scoring.result import Result, Scored
 
-DURATIONS_S = (0, 2, 5, 10, 15, 20, 30, 60, 300)
-LENGTHS = (0, 1, 6, 11, 21, 41, 81)
-"""Of references, in words: where each group begins."""
+DURATIONS_S = (2, 4, 6, 8, 10, 15, 20, 30)
+"""The longest of each group of utterances; a last group holds the rest."""
+LENGTHS = (5, 10, 15, 20, 25, 30, 40)
+"""The same for references, in words."""
 
-TITLES: dict[Kind, list[str]] = {"substitute": ["said", "heard"], "delete": ["left out"], "insert": ["put in"]}
 EXAMPLES = 3
 UNKNOWN = "(not known)"
 
@@ -47,26 +45,12 @@ def by_speaker(result: Result) -> list[Group]:
 
 def by_duration(result: Result) -> list[Group]:
     """Utterances of similar duration, the shortest first; those of unknown duration last."""
-
-    def key(utterance: Scored) -> tuple[int, str]:
-        if utterance.duration_s is None:
-            return len(DURATIONS_S), UNKNOWN
-        place, low, high = _bin(utterance.duration_s, DURATIONS_S)
-        return place, f"{low} s and more" if high is None else f"{low} to {high} s"
-
-    return _grouped(result.utterances, key)
+    return _grouped(result.utterances, lambda utterance: _bin(utterance.duration_s, DURATIONS_S, "s"))
 
 
 def by_length(result: Result) -> list[Group]:
     """Utterances whose references have similarly many words, the shortest first."""
-
-    def key(utterance: Scored) -> tuple[int, str]:
-        place, low, high = _bin(len(utterance.reference.split()), LENGTHS)
-        if high is None:
-            return place, f"{low} words and more"
-        return place, f"{low} to {high - 1} words" if high - 1 > low else f"{low} words"
-
-    return _grouped(result.utterances, key)
+    return _grouped(result.utterances, lambda utterance: _bin(len(utterance.reference.split()), LENGTHS, "words", 1))
 
 
 def by_vocabulary(result: Result, lexicon: Container[str]) -> list[Group]:
@@ -97,56 +81,6 @@ def confusions(result: Result, wanted: Callable[[Column], bool] = lambda column:
     return sorted(found, key=lambda confusion: (-confusion.count, confusion.said, confusion.heard))
 
 
-def tables(result: Result, lexicon: Container[str] | None = None, most: int = 20) -> str:
-    """All of this in words, as Markdown that also reads well on a terminal.
-
-    Args:
-        lexicon: The words that the recogniser could have known, in the form in which they are scored.
-        most: Rows of each table of words.
-    """
-    parts = [
-        _group_table("speaker", by_speaker(result)),
-        _group_table("duration", by_duration(result)),
-        _group_table("reference", by_length(result)),
-    ]
-    found = confusions(result)
-    parts += [
-        _confusion_table(title, [each for each in found if each.kind == kind], most) for kind, title in TITLES.items()
-    ]
-    if lexicon is not None:
-        missed = confusions(result, lambda column: bool(column.said) and column.said not in lexicon)
-        parts += [
-            _group_table("word", by_vocabulary(result, lexicon)),
-            _confusion_table(["not in the lexicon", "heard"], missed, most),
-        ]
-    return "\n".join(parts)
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with columns of even width; those of numbers are set right, but for the first."""
-    cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    columns = list(zip(*cells, strict=True))
-    widths = [max(3, *map(cell_len, column)) for column in columns]
-    right = [place > 0 and all(map(_is_number, column[1:])) for place, column in enumerate(columns)]
-    rules = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
-    return "".join(f"| {' | '.join(map(_set, row, widths, right))} |\n" for row in (cells[0], rules, *cells[1:]))
-
-
-def _set(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - cell_len(cell))
-    return space + cell if right else cell + space
-
-
-def _is_number(cell: str) -> bool:
-    """>>> [_is_number(cell) for cell in ("12", "3.50%", "inf%", "a 2", "")]
-    [True, True, True, False, False]
-    """
-    try:
-        return float(cell.removesuffix("%")) >= 0
-    except ValueError:
-        return False
-
-
 def _grouped(utterances: Iterable[Scored], key: Callable[[Scored], tuple[int, str]]) -> list[Group]:
     members: defaultdict[tuple[int, str], list[Scored]] = defaultdict(list)
     for utterance in utterances:
@@ -161,40 +95,20 @@ def _grouped(utterances: Iterable[Scored], key: Callable[[Scored], tuple[int, st
     ]
 
 
-def _bin(value: float, edges: Sequence[int]) -> tuple[int, int, int | None]:
-    """The place of the bin that holds a value, its lower edge, and its upper one, which is outside of it."""
-    for place, (low, high) in enumerate(pairwise(edges)):
-        if value < high:
-            return place, low, high
-    return len(edges) - 1, edges[-1], None
+def _bin(value: float | None, bounds: Sequence[int], unit: str, gap: int = 0) -> tuple[int, str]:
+    """The group of a value: its place, and its name, in which a group begins the gap above the end of the one before.
+
+    >>> [_bin(value, (5, 10), "words", 1) for value in (5, 6, 11, None)]
+    [(0, 'up to 5 words'), (1, '6 to 10 words'), (2, 'over 10 words'), (3, '(not known)')]
+    """
+    if value is None:
+        return len(bounds) + 1, UNKNOWN
+    place = bisect_left(bounds, value)
+    if place == len(bounds):
+        return place, f"over {bounds[-1]} {unit}"
+    return place, f"{bounds[place - 1] + gap if place else 'up'} to {bounds[place]} {unit}"
 
 
 def _errors_of(column: Column) -> Errors:
     kind = column.kind
     return Errors(int(kind != "insert"), int(kind == "substitute"), int(kind == "delete"), int(kind == "insert"))
-
-
-def _group_table(what: str, groups: Sequence[Group]) -> str:
-    timed, sentences = any(group.hours for group in groups), any(group.errors.sentences for group in groups)
-    header = [what, *["utterances"] * sentences, *["minutes"] * timed, "words", "WER", "S", "D", "I"]
-    rows = [
-        [
-            group.name,
-            *[str(errors.sentences)] * sentences,
-            *[f"{60 * group.hours:.1f}"] * timed,
-            str(errors.words),
-            f"{errors.wer:.2%}",
-            *map(str, (errors.substitutions, errors.deletions, errors.insertions)),
-        ]
-        for group in groups
-        if (errors := group.errors)
-    ]
-    return markdown(header, rows)
-
-
-def _confusion_table(title: Sequence[str], found: Sequence[Confusion], most: int) -> str:
-    rows = [
-        [*[each.said or each.heard, each.heard or "(left out)"][: len(title)], str(each.count), " ".join(each.examples)]
-        for each in found[:most]
-    ]
-    return markdown([*title, "times", "such as in"], rows)
