@@ -10,6 +10,7 @@ from asr.errors import AsrError
 
 if TYPE_CHECKING:
     from asr.experiment import Experiment
+    from asr.variants import Comparison
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Such as numbers or librispeech/mini: see 'asr recipes'.")
@@ -26,6 +27,10 @@ InitFrom = Annotated[
     Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
 ]
 Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", metavar="NAME", help="Only this one of those that the recipe compares."),
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
 
@@ -42,6 +47,7 @@ def run(
     recipe: RecipeName,
     first: Annotated[str, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = "data-prep",
     last: Annotated[str, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = "score",
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     corpus: CorpusFolder = None,
@@ -53,11 +59,12 @@ def run(
 ) -> None:
     """Run a recipe: data-prep, train, decode, score. Stages whose inputs have not changed are skipped."""
     more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
-    _run(recipe, overrides, exp, first, last, force, device=device, **more)
+    _run(recipe, variants, overrides, exp, first, last, force, device=device, **more)
 
 
 def data_prep(
     recipe: RecipeName,
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     corpus: CorpusFolder = None,
@@ -65,11 +72,12 @@ def data_prep(
     force: Force = False,
 ) -> None:
     """Check every utterance and write the manifests; what cannot be used is listed with its reason."""
-    _run(recipe, overrides, exp, "data-prep", "data-prep", force, corpus=corpus, download=download)
+    _run(recipe, variants, overrides, exp, "data-prep", "data-prep", force, corpus=corpus, download=download)
 
 
 def check(
     recipe: RecipeName,
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     init_from: InitFrom = None,
@@ -80,11 +88,12 @@ def check(
     from asr.distributed import Processes
 
     more = {"device": device, "init_from": init_from, "noise": noise}
-    _experiment(recipe, overrides, exp, processes=Processes(), **more).check()
+    _work(recipe, variants, overrides, exp, processes=Processes(), **more).check()
 
 
 def train(
     recipe: RecipeName,
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     init_from: InitFrom = None,
@@ -93,19 +102,26 @@ def train(
     force: Force = False,
 ) -> None:
     """Train; a broken-off training goes on where it was."""
-    _run(recipe, overrides, exp, "train", "train", force, device=device, init_from=init_from, noise=noise)
+    _run(recipe, variants, overrides, exp, "train", "train", force, device=device, init_from=init_from, noise=noise)
 
 
 def decode(
-    recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, device: Device = "auto", force: Force = False
+    recipe: RecipeName,
+    variants: Variants = None,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Write what the model hears in the dev and test splits."""
-    _run(recipe, overrides, exp, "decode", "decode", force, device=device)
+    _run(recipe, variants, overrides, exp, "decode", "decode", force, device=device)
 
 
-def score(recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, force: Force = False) -> None:
+def score(
+    recipe: RecipeName, variants: Variants = None, overrides: Overrides = None, exp: Folder = None, force: Force = False
+) -> None:
     """Score the decoded splits and write RESULTS.md."""
-    _run(recipe, overrides, exp, "score", "score", force)
+    _run(recipe, variants, overrides, exp, "score", "score", force)
 
 
 def plot(
@@ -129,18 +145,35 @@ def plot(
 
 
 def _run(
-    recipe: str, overrides: list[str] | None, exp: Path | None, first: str, last: str, force: bool, **more: Any
+    recipe: str,
+    variants: list[str] | None,
+    overrides: list[str] | None,
+    exp: Path | None,
+    first: str,
+    last: str,
+    force: bool,
+    **more: Any,
 ) -> None:
     from asr.distributed import together
 
     with together() as processes:
-        _experiment(recipe, overrides, exp, processes=processes, **more).run(first, last, force)
+        _work(recipe, variants, overrides, exp, processes=processes, **more).run(first, last, force)
 
 
-def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **more: Any) -> "Experiment":
+def _work(
+    name: str, variants: list[str] | None, overrides: list[str] | None, exp: Path | None, **more: Any
+) -> "Experiment | Comparison":
+    """The experiment of a recipe, or those of the variants that it compares."""
     from asr.config import parse_overrides
     from asr.experiment import Experiment
-    from asr.recipe import read_recipe
+    from asr.recipe import read_recipe, read_variants
+    from asr.variants import Comparison
 
-    found = read_recipe(recipe, parse_overrides(overrides or []))
-    return Experiment(found, exp or Path("exp") / found.name, command_line(), **more)
+    changes = parse_overrides(overrides or [])
+    chosen = read_variants(name, changes, variants or ())
+    recipe = read_recipe(name, changes)
+    folder = exp or Path("exp") / recipe.name
+    if not recipe.variants:
+        return Experiment(recipe, folder, command_line(), **more)
+    experiments = {each: Experiment(found, folder / each, command_line(), **more) for each, found in chosen.items()}
+    return Comparison(recipe, folder, experiments)
