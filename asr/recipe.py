@@ -50,7 +50,7 @@ class Recipe:
     config: RecipeConfig
     prepare_file: Path
     variants: tuple[str, ...] = ()
-    """The names of those that its file compares; each is a recipe too, `NAME/VARIANT`, and this one only their ground."""
+    """Those that its file compares; each is a recipe of its own, `NAME/VARIANT`, and this one is their ground."""
 
     def prepare_files(self) -> list[Path]:
         """`prepare.py` and the lists beside it: what, besides the settings, decides on the data."""
