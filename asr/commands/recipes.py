@@ -170,10 +170,10 @@ def _work(
     from asr.variants import Comparison
 
     changes = parse_overrides(overrides or [])
-    chosen = read_variants(name, changes, variants or ())
-    recipe = read_recipe(name, changes)
+    recipe, chosen = read_recipe(name, changes), read_variants(name, changes, variants or ())
     folder = exp or Path("exp") / recipe.name
     if not recipe.variants:
         return Experiment(recipe, folder, command_line(), **more)
-    experiments = {each: Experiment(found, folder / each, command_line(), **more) for each, found in chosen.items()}
-    return Comparison(recipe, folder, experiments)
+    found = chosen if len(chosen) == len(recipe.variants) else read_variants(name, changes)
+    experiments = {each: Experiment(one, folder / each, command_line(), **more) for each, one in found.items()}
+    return Comparison(recipe, folder, experiments, list(chosen))
