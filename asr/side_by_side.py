@@ -113,10 +113,11 @@ def draw(candidates: Sequence[Candidate], splits: Sequence[str], path: Path) -> 
     figure = Figure(figsize=(10, 1.4 + 0.45 * len(shown)), layout="constrained")
     errors, costs = figure.subplots(1, 2, sharey=True)
     for place, split in enumerate(splits):
-        _draw_errors(errors, shown, split, (place - (len(splits) - 1) / 2) * 0.18)
-    for (cost, label), marker in zip(RATIOS.items(), "o^s", strict=True):
-        points = [(ratio, y) for y, each in enumerate(shown) if (ratio := each.ratio(cost, candidates[0]))]
-        costs.plot(*(zip(*points, strict=True) if points else ((), ())), marker=marker, linestyle="", label=label)
+        _draw_errors(errors, shown, split, _offset(place, len(splits)))
+    for place, (cost, label) in enumerate(RATIOS.items()):
+        ratios = {y: each.ratio(cost, candidates[0]) for y, each in enumerate(shown)}
+        points = [(ratio, y + _offset(place, len(RATIOS))) for y, ratio in ratios.items() if ratio]
+        costs.plot(*(zip(*points, strict=True) if points else ((), ())), marker="o^s"[place], linestyle="", label=label)
     errors.set_yticks(range(len(shown)), [f"{each.name}, {each.info.year}" for each in shown])
     errors.invert_yaxis()
     errors.set_xlabel("WER, % (interval over recordings, not seeds)")
@@ -134,8 +135,13 @@ def draw(candidates: Sequence[Candidate], splits: Sequence[str], path: Path) -> 
     return True
 
 
+def _offset(place: int, count: int) -> float:
+    """How far below its line one of several marks is, so that they do not hide each other."""
+    return (place - (count - 1) / 2) * 0.18
+
+
 def _draw_errors(axes: Any, shown: Sequence[Candidate], split: str, offset: float) -> None:
-    """A dot with its interval for each, a little above or below those of other splits."""
+    """A dot with its interval for each."""
     found = [(y + offset, score) for y, each in enumerate(shown) if (score := each.figures(split))]
     wers = [100 * score.wer for _, score in found]
     below = [wer - 100 * score.interval.low for wer, (_, score) in zip(wers, found, strict=True)]
@@ -154,8 +160,8 @@ def _notes(candidates: Sequence[Candidate], splits: Sequence[str]) -> list[str]:
         f"Speed: seconds of speech for a second of computing, beside `{candidates[0].name}` with "
         f"{_absolute(candidates[0])}. Memory: what a training step takes at its peak.",
         "",
-        "None of them streams: recurrent layers run backwards too, and a Transformer attends to all frames, so each needs "
-        "an utterance to its end, or a window of a long recording.",
+        "None of them streams: recurrent layers run backwards too, and a Transformer attends to all frames, so each "
+        "needs an utterance to its end, or a window of a long recording.",
         "",
     ]
 
