@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from asr import __version__
-from asr.scoring.figures import LANGUAGE, LICENCE, Figures, Results
+from asr.scoring.figures import ENCODER, LANGUAGE, LICENCE, Figures, Results
 
 FILE = "README.md"
 
@@ -52,6 +52,7 @@ def claim(score: Figures) -> str:
 def metadata(results: Results) -> str:
     """A block of YAML: language, licence, tags and, once there are scores, the error rates in percent."""
     language, licence = results.facts.get(LANGUAGE), results.facts.get(LICENCE, "")
+    encoder = results.facts.get(ENCODER)
     lines = [
         "---",
         *([f"language: {_quoted(language)}"] if language else []),
@@ -61,7 +62,7 @@ def metadata(results: Results) -> str:
         "tags:",
         "- automatic-speech-recognition",
         "- ctc",
-        "- lstm",
+        *([f"- {_quoted(encoder)}"] if encoder else []),
         *model_index(results),
         "---",
         "",

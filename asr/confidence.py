@@ -131,22 +131,6 @@ def normalised_cross_entropy(confidences: Sequence[float], right: Sequence[bool]
     return float((prior + told) / prior)
 
 
-def area_under_curve(confidences: Sequence[float], right: Sequence[bool]) -> float:
-    """The chance that a right word has a higher confidence than a wrong one, ties half: 0.5 for guessing.
-
-    Calibration does not change it.
-
-    Raises:
-        DataError: All words are right or all wrong.
-    """
-    values, labels = np.asarray(confidences, np.float64), np.asarray(right, bool)
-    winners, losers = values[labels], np.sort(values[~labels])
-    if not len(winners) or not len(losers):
-        raise DataError(f"{len(labels)} words, all right or all wrong: none to tell apart")
-    places = np.searchsorted(losers, winners, "left") + np.searchsorted(losers, winners, "right")
-    return float(places.mean() / 2 / len(losers))
-
-
 def cross_fitted(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) -> tuple[list[float], list[bool]]:
     """Calibrated confidences of all words, each by a calibration that has not seen its group, and which are right.
 

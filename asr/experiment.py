@@ -52,7 +52,7 @@ from asr.recipe import Recipe
 from asr.recognizer import load as load_recognizer
 from asr.records import Records
 from asr.report import commit, publish
-from asr.scoring.figures import COMMIT, LANGUAGE, LICENCE, SEED, Results
+from asr.scoring.figures import COMMIT, ENCODER, LANGUAGE, LICENCE, SEED, Results
 from asr.scoring.figures import FILE as RESULTS
 from asr.speech import CONVENIENCES, SpeechTask
 from asr.state import Progress
@@ -330,6 +330,7 @@ class Experiment:
             "Training data": f"{', '.join(config.splits.train)}: {hours(train):.2f} h, {speakers} speakers",
             LICENCE: config.corpus.licence,
             LANGUAGE: config.corpus.language,
+            ENCODER: config.model.encoder,
             SEED: str(config.training.seed),
             "Parameters": f"{parameters / 1e6:.2f} M",
         }

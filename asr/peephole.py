@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether this PyTorch was built with it."""
+
 
 def peephole_lstm(
     inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor, peephole: Tensor
@@ -38,10 +41,10 @@ class _Peephole(torch.autograd.Function):
     def forward(context: Any, *tensors: Tensor) -> Tensor:
         inputs, weight_ih, weight_hh, bias, peephole = tensors
         steps, hidden = inputs.transpose(0, 1), weight_hh.shape[1]
-        gates = linear(steps, weight_ih, bias)  # (T, B, 4H), of all steps at once
+        gates = _linear(steps, weight_ih).add_(bias)  # (T, B, 4H), of all steps at once
         states = gates.new_zeros(2, len(gates) + 1, len(inputs), hidden)
         outputs, cells = states.unbind()
-        _run(gates, outputs, cells, weight_hh.t(), peephole)
+        _run(gates, outputs, cells, weight_hh, peephole)
         context.save_for_backward(*tensors, gates, states)
         return outputs[1:].transpose(0, 1)
 
@@ -56,23 +59,22 @@ class _Peephole(torch.autograd.Function):
         entrance, forget, _, exit = drives.chunk(4, dim=2)
         seen = (entrance * cells[:-1], forget * cells[:-1], exit * cells[1:])
         of_peephole = torch.stack([product.sum((0, 1)) for product in seen])
-        return (drives @ weight_ih).transpose(0, 1), of_weight_ih, of_weight_hh, flat.sum(0), of_peephole
+        of_inputs = _linear(drives, weight_ih.t().contiguous()).transpose(0, 1)
+        return of_inputs, of_weight_ih, of_weight_hh, flat.sum(0), of_peephole
 
 
-def _run(gates: Tensor, outputs: Tensor, cells: Tensor, recurrent: Tensor, peephole: Tensor) -> None:
+def _run(gates: Tensor, outputs: Tensor, cells: Tensor, weight_hh: Tensor, peephole: Tensor) -> None:
     """Takes all steps in place.
 
     Args:
         gates: (T, B, 4H), what comes from below; becomes the gates' activations and the candidates.
         outputs, cells: (T + 1, B, H), zeros, the state before each step and after the last; are filled.
-        recurrent: (H, 4H).
-        peephole: (3, H).
     """
     to_first, to_exit = peephole[:2], peephole[2]
     shape = (outputs.shape[1], 4, outputs.shape[2])
     output, cell = outputs[0], cells[0]
     for gate, next_output, next_cell in zip(gates.unbind(), outputs[1:].unbind(), cells[1:].unbind(), strict=True):
-        gate.addmm_(output, recurrent)
+        gate += _linear(output, weight_hh)
         first, candidate, exit = gate.view(shape).split_with_sizes((2, 1, 1), dim=1)
         entrance, forget = first.addcmul_(cell[:, None], to_first).sigmoid_().unbind(1)
         candidate, exit = candidate[:, 0].tanh_(), exit[:, 0]
@@ -106,7 +108,7 @@ def _run_back(gradient: Tensor, gates: Tensor, cells: Tensor, weight_hh: Tensor,
     to_past = f + from_cell[:, :, 0] * to_i + from_cell[:, :, 1] * to_f
     drives = torch.empty_like(gates)
     d_output, d_cell = gradient[-1], torch.zeros_like(cells[0])
-    shape = (gates.shape[1], 4, cells.shape[2])
+    shape, back = (gates.shape[1], 4, cells.shape[2]), weight_hh.t().contiguous()
     for t in range(len(gates) - 1, -1, -1):
         inner, last = drives[t].view(shape).split_with_sizes((3, 1), dim=1)
         torch.mul(d_output, from_output[t], out=last[:, 0])
@@ -114,5 +116,13 @@ def _run_back(gradient: Tensor, gates: Tensor, cells: Tensor, weight_hh: Tensor,
         torch.mul(d_cell[:, None], from_cell[t], out=inner)
         if t:
             d_cell *= to_past[t]
-            d_output = torch.addmm(gradient[t - 1], drives[t], weight_hh)
+            d_output = _linear(drives[t], back) + gradient[t - 1]
     return drives
+
+
+def _linear(inputs: Tensor, weight: Tensor) -> Tensor:
+    """`torch.nn.functional.linear`, in float32 on a CPU by oneDNN: of itself PyTorch takes MKL, slow on AMD's CPUs."""
+    if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and ONEDNN:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, None, "none", [], "")
+        return product
+    return linear(inputs, weight)

@@ -52,12 +52,16 @@ def parsed(block: str) -> object:
 
 
 def test_metadata():
-    facts = {"Language": "en", "Licence of the data": "LibriSpeech, (c) 2014 Vassil Panayotov, CC BY 4.0"}
+    facts = {
+        "Language": "en",
+        "Licence of the data": "LibriSpeech, (c) 2014 Vassil Panayotov, CC BY 4.0",
+        "Encoder": "gru",
+    }
     table = parsed(metadata(results(figures(split="dev"), figures(), BEAM, facts=facts)))
     assert (table["language"], table["license"]) == ("en", "cc-by-4.0")
     assert "license_name" not in table
     assert table["pipeline_tag"] == "automatic-speech-recognition"
-    assert "automatic-speech-recognition" in table["tags"]
+    assert table["tags"] == ["automatic-speech-recognition", "ctc", "gru"]
     (model,) = table["model-index"]
     assert model["name"] == "tones"
     dev, test = model["results"]

@@ -6,6 +6,7 @@ import re
 import signal
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from time import sleep
 
 import numpy as np
@@ -20,6 +21,7 @@ from asr.audio import read, read_blocks
 from asr.errors import AudioError
 from asr.listening import Pace, Spool, listen, session, settled_until
 from asr.microphone import Playback
+from asr.recognizer import Recognizer
 from asr.transcript import Transcript
 
 RATE_HZ = 1000
@@ -254,6 +256,8 @@ def test_the_command_ends_with_what_transcribe_says(babbler, sweep, tmp_path, ca
 
 @pytest.mark.parametrize(("times", "status"), [(1, 0), (2, 130)])
 def test_ctrl_c(babbler, sweep, monkeypatch, capfd, times, status):
+    pressed = Event()
+
     def blocks(self, sample_rate_hz):
         yield from read_blocks(sweep, sample_rate_hz, 0.5)
         for _ in range(times):
@@ -263,9 +267,17 @@ def test_ctrl_c(babbler, sweep, monkeypatch, capfd, times, status):
                 if signal.getsignal(signal.SIGINT) is not handler:
                     break
                 sleep(0.01)
+        pressed.set()
         while True:
             yield np.zeros(1600, np.float32)
 
+    def patient(self, audio, *arguments):
+        final = isinstance(audio, Path)
+        assert not final or pressed.wait(20)  # else it may be over before the second time
+        return transcribe(self, audio, *arguments)
+
+    transcribe = Recognizer.transcribe
+    monkeypatch.setattr(Recognizer, "transcribe", patient)
     monkeypatch.setattr(Playback, "blocks", blocks)
     assert status_of("listen", "--from", sweep, "--model", babbler) == status
     output, errors = capfd.readouterr()

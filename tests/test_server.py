@@ -66,7 +66,9 @@ class Running:
         self.port = port
         self.app = server.config.app
         self.url = f"http://127.0.0.1:{port}"
-        self.client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=30)
+        # a connection of its own for each request: one that is kept may be closed just as it is used again
+        alone = {"default_headers": {"Connection": "close"}}
+        self.client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=30, **alone)
 
     @property
     def leftovers(self) -> list[Path]:

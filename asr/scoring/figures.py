@@ -19,7 +19,7 @@ FILE = "results.json"
 """What results are called, in an experiment folder as in a model folder."""
 
 LICENCE, LANGUAGE, LANGUAGE_MODEL = "Licence of the data", "Language", "Language model"
-SEED, COMMIT, SCORED_ON = "Seed", "Commit", "Scored on"
+ENCODER, SEED, COMMIT, SCORED_ON = "Encoder", "Seed", "Commit", "Scored on"
 """The facts that programs look for."""
 
 Count = Annotated[int, Ge(0)]
