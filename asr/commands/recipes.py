@@ -174,6 +174,6 @@ def _work(
     folder = exp or Path("exp") / recipe.name
     if not recipe.variants:
         return Experiment(recipe, folder, command_line(), **more)
-    found = chosen if len(chosen) == len(recipe.variants) else read_variants(name, changes)
-    experiments = {each: Experiment(one, folder / each, command_line(), **more) for each, one in found.items()}
+    every = read_variants(name, changes).items()
+    experiments = {each: Experiment(found, folder / each, command_line(), **more) for each, found in every}
     return Comparison(recipe, folder, experiments, list(chosen))
