@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr import __version__
-from asr.commands import language, recipes, results, scoring, speech
+from asr.commands import inspection, language, recipes, results, scoring, speech
 from asr.commands.options import complain, given
 from asr.errors import AsrError, Interrupted
 
@@ -38,6 +38,7 @@ COMMANDS = (
     speech.serve,
     speech.align,
     speech.export,
+    inspection.inspect,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -147,7 +147,7 @@ def _both_sides(cell: str, inputs: int, hidden: int) -> nn.Module:
 
 
 def _spelled_out(name: str, weights: Sequence[Tensor]) -> Cell:
-    with torch.device("meta"):  # where no random numbers are drawn for weights that are replaced at once
+    with torch.random.fork_rng(devices=[]):  # as if no weights had been drawn; `meta` would take seconds of imports
         cell = CELLS[name](weights[0].shape[1], weights[1].shape[1])
     cell.load_state_dict(dict(zip(cell.state_dict(), weights, strict=True)), assign=True)
     return cell

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
@@ -61,3 +62,10 @@ class Page:
         """The addresses that were asked for since this was called last."""
         events = (json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance"))
         return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+
+
+def luminance(colour: str) -> float:
+    """Source: WCAG 2.2, relative luminance."""
+    channels = [int(number) / 255 for number in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))

@@ -39,6 +39,7 @@ COMMANDS = (
     "listen",
     "align",
     "export",
+    "inspect",
     "lm",
 )
 

@@ -13,7 +13,7 @@ from asr.audio import read
 from asr.formats import render
 from asr.transcript import Transcript
 
-from browsing import Page, needs_browser, started  # isort: skip  (skips where there is none)
+from browsing import Page, luminance, needs_browser, started  # isort: skip  (skips where there is none)
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -268,13 +268,6 @@ return [...document.querySelectorAll("h1, #model, .lead, #choose, #record, #fact
         return [getComputedStyle(each).color, getComputedStyle(behind).backgroundColor];
     });
 """
-
-
-def luminance(colour: str) -> float:
-    """Source: WCAG 2.2, relative luminance."""
-    channels = [int(number) / 255 for number in colour.removeprefix("rgb(").removesuffix(")").split(",")]
-    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels]
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
 @pytest.mark.parametrize("width", [360, 1200])
