@@ -237,6 +237,10 @@ class Experiment:
         return [self.folder / "model" / name for name in MODEL_FILES]
 
     def _trainer(self) -> Trainer:
+        return Trainer(self.task(), self.recipe.config.training, self.recipe.config.optimizer)
+
+    def task(self) -> SpeechTask:
+        """A model with first weights, and the data that `data-prep` found to train it on."""
         config = self.recipe.config
         train, dev = self.records.utterances(*config.splits.train), self.records.utterances(*config.splits.dev)
         in_force = {name: to_table(getattr(config, name)) for name in TRAINING_SECTIONS}
@@ -250,8 +254,7 @@ class Experiment:
         noise = read_noise(self.noise, rate) if self.noise else []
         augmentation = Augmentation(config.augmentation, rate, noise)
         device = choose(self.device)
-        task = SpeechTask(checkpoint, train, dev, config.training, augmentation, device, self.processes)
-        return Trainer(task, config.training, config.optimizer)
+        return SpeechTask(checkpoint, train, dev, config.training, augmentation, device, self.processes)
 
     # decode
 

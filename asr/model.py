@@ -7,6 +7,7 @@ with every padded tensor, and a batch gives what its utterances give one by one.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
@@ -18,6 +19,27 @@ from asr.recurrent import Bidirectional
 from asr.transformer import Transformer
 
 Encoder = Literal["lstm", "lstm_1997", "lstm_peephole", "gru", "rnn", "transformer"]
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """Where an encoder comes from, for tables."""
+
+    year: int
+    mechanism: str
+    source: str
+    """In full, with the departures from it: `asr.cells` and `asr.transformer`."""
+
+
+ENCODERS: dict[Encoder, EncoderInfo] = {
+    "rnn": EncoderInfo(1990, "outputs that hear themselves a step later", "Elman 1990"),
+    "lstm_1997": EncoderInfo(1997, "memory cells that keep all, behind gates", "Hochreiter and Schmidhuber 1997"),
+    "lstm": EncoderInfo(2000, "a gate that lets memory cells forget", "Gers, Schmidhuber and Cummins 2000"),
+    "lstm_peephole": EncoderInfo(2000, "gates that see the memory cells", "Gers and Schmidhuber 2000"),
+    "gru": EncoderInfo(2014, "two gates, no memory cells", "Cho et al. 2014"),
+    "transformer": EncoderInfo(2017, "attention to all frames at once", "Vaswani et al. 2017"),
+}
+"""Every encoder, the oldest first."""
 
 
 @settings

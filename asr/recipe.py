@@ -4,10 +4,12 @@ One of another kind, a study, has the table `long_lag` instead of `splits`, and 
 """
 
 import importlib.util
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import MinLen
 
@@ -57,10 +59,12 @@ class Recipe:
     name: str
     config: RecipeConfig
     prepare_file: Path
+    variants: tuple[str, ...] = ()
+    """Those that its file compares; each is a recipe of its own, `NAME/VARIANT`, and this one is their ground."""
 
     def prepare_files(self) -> list[Path]:
         """`prepare.py` and the lists beside it: what, besides the settings, decides on the data."""
-        beside = (path for path in self.prepare_file.parent.iterdir() if path.suffix not in (".md", ".toml"))
+        beside = (path for path in self.prepare_file.parent.iterdir() if path.suffix not in (".md", ".png", ".toml"))
         return sorted(path for path in beside if path.is_file())
 
     def prepare(self, corpus: Corpus) -> dict[str, list[Utterance]]:
@@ -96,33 +100,92 @@ def recipe_names(root: Path | None = None) -> list[str]:
 
 
 def read_recipe(name: str, overrides: Table | None = None) -> Recipe | Study:
-    """A recipe by name (`fsdd`, `librispeech/mini`) or by folder (`./mine`, `./mine/variant`).
+    """A recipe by name (`fsdd`, `librispeech/mini`, `fsdd/architectures/gru`) or by folder (`./mine`, `./mine/large`).
 
     Raises:
         ConfigError: No such recipe or variant, or a setting that is not right.
     """
-    given = Path(name)
-    folder, variant = (given, "") if (given / "recipe.toml").is_file() else (given.parent, given.name)
-    if not (folder / "recipe.toml").is_file() or not name.startswith((".", "/")):
-        family, _, variant = name.strip("/").partition("/")
-        folder = recipes_folder() / family
-    base, change = folder / "recipe.toml", folder / f"{variant}.toml"
-    if not base.is_file() or variant == "recipe" or (variant and not change.is_file()):
+    folder, beyond = _find(name)
+    file, variant, *more = (*beyond, "", "")
+    base, change = folder / "recipe.toml", folder / f"{file}.toml"
+    if not base.is_file() or file == "recipe" or (file and not change.is_file()) or any(more):
         raise ConfigError(f"unknown recipe {name!r}{nearest(name, recipe_names())}")
-    table = read_toml(base)
-    if variant:
+    table, compared = read_toml(base), {}
+    if file:
         table = merge(table, read_toml(change))
+        compared = _variants(table.pop("variants", {}), change)
     elif not _whole(table):
         variants = sorted(f"{name}/{path.stem}" for path in folder.glob("*.toml") if path != base)
         raise ConfigError(f"recipe {name!r} has variants; choose {', '.join(variants)}")
-    source = f"{change if variant else base}{' with --set' if overrides else ''}"
-    title = f"{folder.resolve().name}/{variant}" if variant else folder.resolve().name
+    if variant:
+        table = merge(table, _variant(compared, variant, change))
+    source = (
+        f"{change if file else base}{f', variant {variant}' if variant else ''}{' with --set' if overrides else ''}"
+    )
+    title = "/".join((folder.resolve().name, *beyond))
     if "long_lag" in table:
         return Study(title, build(StudyConfig, merge(table, overrides or {}), source))
     if not (folder / "prepare.py").is_file():
         raise ConfigError(f"{folder / 'prepare.py'}: not there; a recipe needs it")
     config = build(RecipeConfig, merge(table, overrides or {}), source)
-    return Recipe(title, config, folder / "prepare.py")
+    return Recipe(title, config, folder / "prepare.py", () if variant else tuple(compared))
+
+
+def read_with_stages(name: str, overrides: Table | None = None) -> Recipe:
+    """As `read_recipe`, and refuses a study.
+
+    Raises:
+        ConfigError: As `read_recipe`; or it is a study.
+    """
+    recipe = read_recipe(name, overrides)
+    if isinstance(recipe, Study):
+        raise ConfigError(f"{name} has no stages; use: asr run {name}")
+    return recipe
+
+
+def read_variants(name: str, overrides: Table | None = None, chosen: Sequence[str] = ()) -> dict[str, Recipe]:
+    """The recipes that a name stands for: the variants that its file compares, by their names, or itself, by "".
+
+    Args:
+        chosen: Only these variants; all where there are none.
+
+    Raises:
+        ConfigError: As `read_recipe`; or a variant is chosen where none are compared.
+    """
+    recipe = read_with_stages(name, overrides)
+    if chosen and not recipe.variants:
+        raise ConfigError(f"--variant {chosen[0]}: recipe {name!r} compares no variants")
+    if not recipe.variants:
+        return {"": recipe}
+    return {each: read_with_stages(f"{name}/{each}", overrides) for each in chosen or recipe.variants}
+
+
+def _find(name: str) -> tuple[Path, tuple[str, ...]]:
+    """The folder of a recipe, and what of its name goes beyond: a file, a variant in that file."""
+    given = Path(name)
+    if name.startswith((".", "/")):
+        for folder in (given, *given.parents[:2]):
+            if (folder / "recipe.toml").is_file():
+                return folder, given.parts[len(folder.parts) :]
+    family, *beyond = name.strip("/").split("/")
+    return recipes_folder() / family, tuple(beyond)
+
+
+def _variants(tables: Any, source: Path) -> dict[str, Table]:
+    """The changes that a file compares, by name; they name folders too."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigError(f"{source}: variants: a table of settings is needed for each, such as [variants.small.model]")
+    if wrong := [name for name in tables if not re.fullmatch(r"\w[\w.-]*", name)]:
+        raise ConfigError(f"{source}: variant {wrong[0]!r}: a name has letters, digits, '_', '-' and '.' only")
+    return tables
+
+
+def _variant(compared: dict[str, Table], name: str, source: Path) -> Table:
+    if not compared:
+        raise ConfigError(f"{source}: compares no variants, so there is no {name!r}")
+    if name not in compared:
+        raise ConfigError(f"{source}: unknown variant {name!r}{nearest(name, compared)}")
+    return compared[name]
 
 
 def _whole(table: Table) -> bool:

@@ -19,9 +19,11 @@ LAYERS = [
         "asr.commands.inspection",
         "asr.commands.language",
     ],
-    ["asr.experiment"],
+    ["asr.variants"],
+    ["asr.experiment", "asr.side_by_side"],
     [
         "asr.recipe",
+        "asr.costs",
         "asr.tuner",
         "asr.verification",
         "asr.inspection.picture",

@@ -18,8 +18,8 @@ from asr.errors import AsrError
 from asr.experiment import STAGES, Experiment
 from asr.features import FeatureConfig
 from asr.manifest import read_manifest
-from asr.model import ModelConfig
-from asr.recipe import read_recipe, recipe_names
+from asr.model import ENCODERS, ModelConfig
+from asr.recipe import Study, read_recipe, read_variants, recipe_names
 from asr.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +77,9 @@ def check(arguments: list[str]) -> None:
     assert values.get("device", "auto") in ("auto", "cpu", "cuda", "mps")
     assert {values.get("first", STAGES[0]), values.get("last", STAGES[-1])} <= set(STAGES)
     if recipe := values.get("recipe"):
-        read_recipe(recipe, parse_overrides(values["overrides"] or []))
+        changes = parse_overrides(values["overrides"] or [])
+        if not isinstance(read_recipe(recipe, changes), Study):
+            read_variants(recipe, changes, values["variants"] or ())
 
 
 @pytest.fixture
@@ -106,6 +108,7 @@ def test_asr_commands(mine, arguments):
         ("run fsdd fsdd", Exception, "unexpected extra argument"),
         ("run fssd", AsrError, "unknown recipe"),
         ("run fsdd --set model.hiden=3", AsrError, "unknown key"),
+        ("run fsdd/architectures --variant gro", AsrError, "unknown variant"),
         ("run fsdd --from training", AssertionError, "training"),
     ],
 )
@@ -164,6 +167,11 @@ def test_the_readme_shows_the_recipes():
     assert listed in blocks(page("README.md"), "text")
     for name in names:
         assert f"[`{name}`]" in page("README.md")
+
+
+def test_the_readme_tells_of_every_encoder():
+    for name, info in ENCODERS.items():
+        assert f"| `{name}` | {info.year} |" in page("README.md")
 
 
 def test_the_python_example_of_the_readme(tmp_path, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import torch
 from asr.cells import CELLS
 from asr.config import build
 from asr.errors import ConfigError
+from asr.model import ENCODERS as KNOWN
 from asr.model import CTCModel, Encoder, ModelConfig, output_frames, parameter_count
 
 ENCODERS = get_args(Encoder)
@@ -67,6 +68,15 @@ def test_a_padded_minute_goes_through_any_encoder():
         assert frames.tolist() == [1500, 1000]
         torch.testing.assert_close(found[1, :1000], expected[1, :1000], atol=1e-4, rtol=0)
         assert found[0].isfinite().all()
+
+
+def test_where_every_encoder_comes_from_is_told():
+    assert set(KNOWN) == set(ENCODERS)
+    years = [info.year for info in KNOWN.values()]
+    assert years == sorted(years)
+    for info in KNOWN.values():
+        assert str(info.year) in info.source
+        assert info.mechanism
 
 
 def test_an_encoder_that_is_not_known():

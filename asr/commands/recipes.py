@@ -10,6 +10,7 @@ from asr.errors import AsrError
 
 if TYPE_CHECKING:
     from asr.experiment import Experiment
+    from asr.variants import Comparison
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Such as numbers or librispeech/mini: see 'asr recipes'.")
@@ -26,6 +27,10 @@ InitFrom = Annotated[
     Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
 ]
 Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", metavar="NAME", help="Only this one of those that the recipe compares."),
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch from the publisher what is not there.")]
 
 
@@ -42,6 +47,7 @@ def run(
     recipe: RecipeName,
     first: Annotated[str, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = "data-prep",
     last: Annotated[str, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = "score",
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     corpus: CorpusFolder = None,
@@ -56,14 +62,20 @@ def run(
     A study, such as long_lag, has no stages; trials of it that have ended are not run again.
     """
     more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
-    needless = {f"--{name.replace('_', '-')}": value for name, value in more.items()}
-    needless |= {"--from": first != "data-prep", "--to": last != "score", "--device": device not in ("auto", "cpu")}
+    needless: dict[str, Any] = {f"--{name.replace('_', '-')}": value for name, value in more.items()}
+    needless |= {
+        "--variant": variants,
+        "--from": first != "data-prep",
+        "--to": last != "score",
+        "--device": device not in ("auto", "cpu"),
+    }
     if not _run_study(recipe, overrides, exp, force, needless):
-        _run(recipe, overrides, exp, first, last, force, device=device, **more)
+        _run(recipe, variants, overrides, exp, first, last, force, device=device, **more)
 
 
 def data_prep(
     recipe: RecipeName,
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     corpus: CorpusFolder = None,
@@ -71,11 +83,12 @@ def data_prep(
     force: Force = False,
 ) -> None:
     """Check every utterance and write the manifests; what cannot be used is listed with its reason."""
-    _run(recipe, overrides, exp, "data-prep", "data-prep", force, corpus=corpus, download=download)
+    _run(recipe, variants, overrides, exp, "data-prep", "data-prep", force, corpus=corpus, download=download)
 
 
 def check(
     recipe: RecipeName,
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     init_from: InitFrom = None,
@@ -86,11 +99,12 @@ def check(
     from asr.distributed import Processes
 
     more = {"device": device, "init_from": init_from, "noise": noise}
-    _experiment(recipe, overrides, exp, processes=Processes(), **more).check()
+    _work(recipe, variants, overrides, exp, processes=Processes(), **more).check()
 
 
 def train(
     recipe: RecipeName,
+    variants: Variants = None,
     overrides: Overrides = None,
     exp: Folder = None,
     init_from: InitFrom = None,
@@ -99,19 +113,26 @@ def train(
     force: Force = False,
 ) -> None:
     """Train; a broken-off training goes on where it was."""
-    _run(recipe, overrides, exp, "train", "train", force, device=device, init_from=init_from, noise=noise)
+    _run(recipe, variants, overrides, exp, "train", "train", force, device=device, init_from=init_from, noise=noise)
 
 
 def decode(
-    recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, device: Device = "auto", force: Force = False
+    recipe: RecipeName,
+    variants: Variants = None,
+    overrides: Overrides = None,
+    exp: Folder = None,
+    device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Write what the model hears in the dev and test splits."""
-    _run(recipe, overrides, exp, "decode", "decode", force, device=device)
+    _run(recipe, variants, overrides, exp, "decode", "decode", force, device=device)
 
 
-def score(recipe: RecipeName, overrides: Overrides = None, exp: Folder = None, force: Force = False) -> None:
+def score(
+    recipe: RecipeName, variants: Variants = None, overrides: Overrides = None, exp: Folder = None, force: Force = False
+) -> None:
     """Score the decoded splits and write RESULTS.md."""
-    _run(recipe, overrides, exp, "score", "score", force)
+    _run(recipe, variants, overrides, exp, "score", "score", force)
 
 
 def plot(
@@ -135,24 +156,38 @@ def plot(
 
 
 def _run(
-    recipe: str, overrides: list[str] | None, exp: Path | None, first: str, last: str, force: bool, **more: Any
+    recipe: str,
+    variants: list[str] | None,
+    overrides: list[str] | None,
+    exp: Path | None,
+    first: str,
+    last: str,
+    force: bool,
+    **more: Any,
 ) -> None:
     from asr.distributed import together
 
     with together() as processes:
-        _experiment(recipe, overrides, exp, processes=processes, **more).run(first, last, force)
+        _work(recipe, variants, overrides, exp, processes=processes, **more).run(first, last, force)
 
 
-def _experiment(recipe: str, overrides: list[str] | None, exp: Path | None, **more: Any) -> "Experiment":
+def _work(
+    name: str, variants: list[str] | None, overrides: list[str] | None, exp: Path | None, **more: Any
+) -> "Experiment | Comparison":
+    """The experiment of a recipe, or those of the variants that it compares."""
     from asr.config import parse_overrides
-    from asr.errors import ConfigError
     from asr.experiment import Experiment
-    from asr.recipe import Study, read_recipe
+    from asr.recipe import read_variants, read_with_stages
+    from asr.variants import Comparison
 
-    found = read_recipe(recipe, parse_overrides(overrides or []))
-    if isinstance(found, Study):
-        raise ConfigError(f"{recipe} has no stages; use: asr run {recipe}")
-    return Experiment(found, exp or Path("exp") / found.name, command_line(), **more)
+    changes = parse_overrides(overrides or [])
+    recipe, chosen = read_with_stages(name, changes), read_variants(name, changes, variants or ())
+    folder = exp or Path("exp") / recipe.name
+    if not recipe.variants:
+        return Experiment(recipe, folder, command_line(), **more)
+    every = read_variants(name, changes).items()
+    experiments = {each: Experiment(found, folder / each, command_line(), **more) for each, found in every}
+    return Comparison(recipe, folder, experiments, list(chosen))
 
 
 def _run_study(
