@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from asr.lag.gradient import carousel_by_lag, gradient_by_lag, norms_back
-from asr.lag.network import YEARS
 from asr.lag.trial import LagConfig, TrialConfig, network_for
+from asr.model import ENCODERS
 
 SMALL = LagConfig(seeds=2, gradient_lag=60, trial=TrialConfig(parameters=1000))
 
@@ -19,7 +19,7 @@ def test_along_the_gates_it_vanishes_in_a_simple_network():
     assert shares[60] < shares[30] < shares[10] < shares[1]
 
 
-@pytest.mark.parametrize("encoder", YEARS)
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_it_is_what_a_small_change_of_an_input_does(encoder):
     """Held against differences, for one sequence and seed."""
     network = network_for("order", encoder, 1000, 0).double()

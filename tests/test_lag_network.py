@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from asr.lag.network import FEED_FORWARD, LAYERS, YEARS, Network, widest
-from asr.model import parameter_count
+from asr.lag.network import FEED_FORWARD, LAYERS, Network, widest
+from asr.model import ENCODERS, parameter_count
 
 
-@pytest.mark.parametrize("encoder", YEARS)
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_what_comes_later_is_not_heard(encoder):
     torch.manual_seed(0)
     network = Network(encoder, 3, 2, 8).eval()
@@ -19,7 +19,7 @@ def test_what_comes_later_is_not_heard(encoder):
     assert torch.allclose(network(inputs[:, :6]), before[:, :6], atol=1e-6)
 
 
-@pytest.mark.parametrize("encoder", YEARS)
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_what_came_first_is_heard_at_the_end(encoder):
     torch.manual_seed(0)
     network = Network(encoder, 3, 2, 8)
@@ -29,7 +29,7 @@ def test_what_came_first_is_heard_at_the_end(encoder):
 
 
 @pytest.mark.parametrize("parameters", [500, 5000])
-@pytest.mark.parametrize("encoder", YEARS)
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_as_wide_as_it_may_be(encoder, parameters):
     hidden = widest(encoder, 8, 4, parameters)
     step = 4 if encoder == "transformer" else 1

@@ -5,8 +5,8 @@ import torch
 
 from asr.config import build
 from asr.errors import ConfigError
-from asr.lag.network import YEARS
 from asr.lag.trial import LagConfig, Trial, TrialConfig, network_for, run_trial
+from asr.model import ENCODERS
 
 QUICK = TrialConfig(sequences=48_000, updates_between_checks=50)
 
@@ -22,7 +22,7 @@ def test_an_lstm_learns_a_short_lag():
     assert replace(again, cpu_s=0) == replace(outcome, cpu_s=0)
 
 
-@pytest.mark.parametrize("encoder", YEARS)
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_budget_that_is_too_small(encoder):
     config = replace(QUICK, sequences=200, updates_between_checks=2, parameters=500)
     outcome = run_trial(Trial("reber", encoder, 20, 0.003, 0), config)

@@ -11,16 +11,6 @@ from asr.model import Encoder, parameter_count
 from asr.recurrent import one_way
 from asr.transformer import TransformerLayer, positions
 
-YEARS: dict[Encoder, int] = {
-    "rnn": 1990,
-    "lstm_1997": 1997,
-    "lstm": 2000,
-    "lstm_peephole": 2000,
-    "gru": 2014,
-    "transformer": 2017,
-}
-"""When each was published, in that order; the sources are in `asr.cells` and `asr.transformer`."""
-
 LAYERS, HEADS, FEED_FORWARD = 2, 2, 2
 """Of the Transformer; the feed-forward width is in multiples of its own."""
 

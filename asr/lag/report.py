@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from asr.lag.network import FEED_FORWARD, HEADS, LAYERS, YEARS
+from asr.lag.network import FEED_FORWARD, HEADS, LAYERS
 from asr.lag.search import GIVE_UP, Finding
 from asr.lag.tasks import TASKS
 from asr.lag.trial import LagConfig, TaskName
-from asr.model import Encoder
+from asr.model import ENCODERS, Encoder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ def table(config: LagConfig, rows: Sequence[Row]) -> list[str]:
     heads.append(f"gradient at lag {config.gradient_lag}")
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in rows:
-        cells = [f"`{row.encoder}`", str(YEARS[row.encoder]), *map(_range, (row.units, row.parameters, row.operations))]
+        cells = [
+            f"`{row.encoder}`",
+            str(ENCODERS[row.encoder].year),
+            *map(_range, (row.units, row.parameters, row.operations)),
+        ]
         cells += [in_words(row.findings[task], config) for task in config.tasks]
         lines.append(f"| {' | '.join([*cells, f'{row.gradient:.1e}'])} |")
     return lines
