@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 PATIENCE = timedelta(days=2)
 """How long a process waits for the others; when one dies, torchrun ends the wait of the rest."""
 
+AT_ONCE: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+"""What a second request does in a process that a shell has started in the background, deaf to Ctrl-C."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -138,7 +141,8 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, _: FrameType | None) -> None:
         asked.append(number)
-        signal.signal(number, before[signal.Signals(number)])
+        handler = before[signal.Signals(number)]
+        signal.signal(number, AT_ONCE[number] if handler is signal.SIG_IGN else handler)
         say("stopping after this step; once more to stop at once")
 
     try:

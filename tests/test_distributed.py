@@ -61,6 +61,19 @@ def test_the_first_signal_asks_and_handlers_come_back():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_the_second_signal_acts_in_a_process_that_was_started_in_the_background():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for `asr train ... &`
+    try:
+        with stop_requests() as stop_requested:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop_requested()
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def torchrun(*arguments: str | Path, processes: int = 2, restarts: int = 0) -> list[str]:
     engine = [
         "-m",
