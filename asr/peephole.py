@@ -121,8 +121,12 @@ def _run_back(gradient: Tensor, gates: Tensor, cells: Tensor, weight_hh: Tensor,
 
 
 def _linear(inputs: Tensor, weight: Tensor) -> Tensor:
-    """`torch.nn.functional.linear`, in float32 on a CPU by oneDNN: of itself PyTorch takes MKL, slow on AMD's CPUs."""
-    if inputs.device.type == "cpu" and inputs.dtype == torch.float32 and ONEDNN:
+    """`torch.nn.functional.linear`; in float32 on one thread of a CPU by oneDNN.
+
+    Of itself PyTorch takes MKL, which on one thread of an AMD is a quarter slower; on two threads it is the faster one.
+    A bidirectional layer gives each of its directions a thread.
+    """
+    if ONEDNN and inputs.device.type == "cpu" and inputs.dtype == torch.float32 and torch.get_num_threads() == 1:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, None, "none", [], "")
         return product
     return linear(inputs, weight)
