@@ -1,27 +1,37 @@
-"""The words of a lexicon."""
+"""The words that a recogniser could have known."""
 
 from pathlib import Path
 
 from asr.errors import DataError
 from asr.files import read_lines
+from asr.lm.arpa import read_vocabulary
 
 
 def read_words(path: Path) -> set[str]:
-    """The words of a pronunciation dictionary in CMUdict's or Kaldi's format, or of a list with a word a line.
+    """The words of a pronunciation dictionary in CMUdict's or Kaldi's format, of a list with a word a line, or of a
+    language model (`.arpa`, `.arpa.gz`).
 
-    A word is what stands in front of the first white space; `(2)` behind it marks another pronunciation.
+    In a dictionary, a word is what stands in front of the first white space; `(2)` behind it marks another
+    pronunciation.
 
     Raises:
         DataError: Missing, unreadable, or there is no word in it; names the path.
+        ModelError: Not an ARPA file, though it is called so.
     """
-    words = {line.split(maxsplit=1)[0] for _, line in read_lines(path) if not line.startswith((";;;", "#"))}
-    if not words:
+    if path.name.endswith((".arpa", ".arpa.gz")):
+        units, words = read_vocabulary(path)
+        if units != "words":
+            raise DataError(f"{path}: a language model of {units} has no words")
+        return set(words)
+    found = {line.split(maxsplit=1)[0] for _, line in read_lines(path) if not line.startswith((";;;", "#"))}
+    if not found:
         raise DataError(f"{path}: no words")
-    return {_without_number(word) for word in words}
+    return {_without_number(word) for word in found}
 
 
 def _without_number(word: str) -> str:
-    """>>> _without_number("a(2)")
+    """
+    >>> _without_number("a(2)")
     'a'
     """
     stem, bracket, rest = word.rpartition("(")

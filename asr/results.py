@@ -14,7 +14,7 @@ from asr.dashboard import best_epoch
 from asr.errors import AsrError, DataError
 from asr.files import digest, read_json_lines
 from asr.scoring.figures import COMMIT, FILE, LANGUAGE_MODEL, SCORED_ON, SEED, Figures, Results, read_results
-from asr.scoring.printing import markdown
+from asr.tabular import markdown
 
 Format = Literal["table", "md", "csv", "json"]
 

@@ -12,7 +12,7 @@ from asr.files import writing
 from asr.metrics import Errors
 from asr.model import ENCODERS, Encoder, EncoderInfo
 from asr.scoring.figures import Figures, Results
-from asr.scoring.printing import markdown
+from asr.tabular import markdown
 
 DECODING = "greedy"
 """The one way of decoding that no tuning stands behind."""

@@ -10,7 +10,7 @@ import torch
 from asr.cells import CELLS
 from asr.checkpoint import Checkpoint, create
 from asr.features import FeatureConfig
-from asr.inspection.anatomy import anatomy, noise, span_frames, table, told
+from asr.inspection.anatomy import anatomy, noise, span_frames, told
 from asr.model import ModelConfig
 from asr.text import Vocabulary
 
@@ -117,7 +117,3 @@ def test_what_it_was_measured_on_is_told():
         json.loads(json.dumps(dataclasses.asdict(anatomy(checkpoint(), features, "talk.wav"))))["measured_on"]
         == "talk.wav"
     )
-
-
-def test_tables_align_words_left_and_figures_right():
-    assert table([["part", "size"], ["a", "10"], ["bc", "5"]]) == "part  size\na       10\nbc       5"

@@ -20,3 +20,15 @@ def test_what_is_no_lexicon_is_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"lexicon.txt: .*{message}"):
         read_words(path)
+
+
+def arpa(path, words):
+    lines = [f"-1 {word}" for word in ("<s>", "</s>", "<unk>", *words)]
+    path.write_text(f"\\data\\\nngram 1={len(lines)}\n\n\\1-grams:\n" + "\n".join(lines) + "\n\n\\end\\\n")
+    return path
+
+
+def test_the_words_of_a_language_model(tmp_path):
+    assert read_words(arpa(tmp_path / "lm.arpa", ["a", "cat"])) == {"a", "cat"}
+    with pytest.raises(DataError, match=r"lm\.arpa: a language model of characters has no words"):
+        read_words(arpa(tmp_path / "lm.arpa", ["a", "b"]))

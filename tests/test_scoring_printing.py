@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from asr.errors import DataError
-from asr.scoring.printing import headline, listing, markdown, tables
+from asr.scoring.printing import headline, listing, tables
 from asr.scoring.result import Result, Scored
 
 RESULT = Result(
@@ -48,16 +48,6 @@ def test_the_worst_utterances_are_listed_in_columns():
         "     S       I   I\n"
     )
     assert listing(RESULT, 99).count("REF:") == 3  # one has no errors
-
-
-def test_a_markdown_table():
-    assert markdown(["word", "times"], [["a|b", "12"], ["日本", "3"]]).split("\n") == [
-        "| word | times |",
-        "| ---- | ----: |",
-        "| a\\|b |    12 |",
-        "| 日本 |     3 |",
-        "",
-    ]
 
 
 def test_tables_in_words():

@@ -185,7 +185,7 @@ def _work(
     folder = exp or Path("exp") / recipe.name
     if not recipe.variants:
         return Experiment(recipe, folder, command_line(), **more)
-    every = read_variants(name, changes).items()
+    every = read_variants(name, changes).items()  # what is shown side by side, also of earlier runs
     experiments = {each: Experiment(found, folder / each, command_line(), **more) for each, found in every}
     return Comparison(recipe, folder, experiments, list(chosen))
 

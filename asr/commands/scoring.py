@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.commands.options import command_line
-from asr.errors import ConfigError
 
 if TYPE_CHECKING:
     from asr.scoring.joining import Joined
@@ -67,11 +66,13 @@ def wer(
     """
     import json
 
+    from asr.lexicon import read_words
+    from asr.normalisers import normaliser
     from asr.scoring.printing import headline, listing
     from asr.scoring.printing import tables as all_tables
 
     _check_page(html, embed_audio)
-    known = _words(lexicon, normalise) if lexicon else None
+    known = {part for word in read_words(lexicon) for part in normaliser(normalise)(word).split()} if lexicon else None
     result = _results(reference, [hypothesis], normalise, allow_missing, speakers)[0]
     if as_json:
         print(json.dumps(result.to_record(), indent=2))
@@ -135,8 +136,9 @@ def _results(
     from asr.progress import say
     from asr.scoring.joining import join_all
     from asr.scoring.result import Result
+    from asr.scoring.texts import read_speakers
 
-    speakers = _read_speakers(utt2spk) if utt2spk else None
+    speakers = read_speakers(utt2spk) if utt2spk else None
     joined: list[Joined] = join_all(reference, hypotheses, normaliser(normalise), allow_missing, speakers)
     for remark in dict.fromkeys(remark for found in joined for remark in found.remarks):
         say(remark)
@@ -144,33 +146,3 @@ def _results(
         Result(str(path), found.scored, normalise, found.remarks)
         for path, found in zip(hypotheses, joined, strict=True)
     ]
-
-
-def _read_speakers(path: Path) -> dict[str, str]:
-    from asr.errors import DataError
-    from asr.files import read_lines
-
-    speakers = {}
-    for number, line in read_lines(path):
-        fields = line.split()
-        if len(fields) != 2:
-            raise DataError(f"{path}:{number}: an id and a speaker were expected, found {line.strip()[:60]!r}")
-        speakers[fields[0]] = fields[1]
-    return speakers
-
-
-def _words(path: Path, normalise: str) -> set[str]:
-    """The words of a lexicon or of an ARPA file, as they stand in normalised texts."""
-    from asr.lexicon import read_words
-    from asr.normalisers import normaliser
-
-    if path.name.endswith((".arpa", ".arpa.gz")):
-        from asr.lm.arpa import read_vocabulary
-
-        units, words = read_vocabulary(path)
-        if units != "words":
-            raise ConfigError(f"--lexicon {path}: a language model of {units} has no words")
-    else:
-        words = list(read_words(path))
-    plain = normaliser(normalise)
-    return {part for word in words for part in plain(word).split()}

@@ -18,6 +18,7 @@ from asr.inspection.layers import DIRECTIONS, Direction, looks
 from asr.inspection.memory import Memory, memory
 from asr.model import CTCModel, parameter_count
 from asr.recurrent import Bidirectional
+from asr.tabular import plain
 from asr.transformer import Transformer
 
 SPEECH_S = (1, 10)
@@ -221,7 +222,7 @@ def told(anatomy: Anatomy) -> str:
     rows = [["part", *(f"shape, {length_s} s" for length_s in SPEECH_S), "parameters", "MB"]]
     for part in anatomy.parts:
         rows.append([part.name, *(" x ".join(map(str, shape)) for shape in part.shapes), *_size(part)])
-    parts = table([*rows, ["total", *("" for _ in SPEECH_S), *_size(anatomy)]])
+    parts = plain([*rows, ["total", *("" for _ in SPEECH_S), *_size(anatomy)]])
     facts = [
         ["encoder", anatomy.encoder],
         ["sound", f"{anatomy.sample_rate_hz} Hz"],
@@ -229,7 +230,7 @@ def told(anatomy: Anatomy) -> str:
         ["a frame", f"{1000 * anatomy.frame_s:g} ms, {anatomy.subsampling} of the features"],
         ["convolutions hear", f"{1000 * anatomy.receptive_field_s:g} ms"],
     ]
-    blocks = [parts, table(facts, numbers=False), _told_memory(anatomy)]
+    blocks = [parts, plain(facts), _told_memory(anatomy)]
     if anatomy.keepers:
         blocks.append(_told_keepers(anatomy.keepers))
     if anatomy.activities:
@@ -247,7 +248,7 @@ def _told_memory(anatomy: Anatomy) -> str:
     for name, distances_s in (("before", found.before_s), ("after", found.after_s)):
         rows.append([f"from the frames {name}, within s", *(f"{distance_s:.2f}" for distance_s in distances_s)])
     where = f"mean over {found.moments} moments, {found.seen_s:.1f} s to either side seen"
-    return f"memory, on {anatomy.measured_on} ({where})\n{table(rows)}"
+    return f"memory, on {anatomy.measured_on} ({where})\n{plain(rows)}"
 
 
 def _told_keepers(keepers: Sequence[Keeper]) -> str:
@@ -255,7 +256,7 @@ def _told_keepers(keepers: Sequence[Keeper]) -> str:
     for each in keepers:
         biases = [f"{bias:.2f}" for bias in (each.mean, each.least, each.most)]
         rows.append([str(each.layer), each.direction, *biases, f"{each.span_frames:.1f}", f"{each.span_s:.2f}"])
-    return f"bias of the {keepers[0].gate}, and the memory span that it alone means\n{table(rows)}"
+    return f"bias of the {keepers[0].gate}, and the memory span that it alone means\n{plain(rows)}"
 
 
 def _told_activities(anatomy: Anatomy) -> str:
@@ -264,25 +265,4 @@ def _told_activities(anatomy: Anatomy) -> str:
         rows.append(
             [str(each.layer), each.direction, each.gate, f"{each.mean:.2f}", f"{each.open:.1%}", f"{each.shut:.1%}"]
         )
-    return f"gates, on {anatomy.measured_on}: share of units and moments\n{table(rows)}"
-
-
-def table(rows: Sequence[Sequence[str]], numbers: bool = True) -> str:
-    """Columns below each other: words to the left, and figures to the right.
-
-    >>> print(table([["part", "size"], ["a", "10"], ["bc", "5"]]))
-    part  size
-    a       10
-    bc       5
-    """
-    columns = list(zip(*rows, strict=True))
-    right = [numbers and all(cell[:1] in "-0123456789" for cell in column[1:]) for column in columns]
-    widths = [max(map(len, column)) for column in columns]
-    lines = (
-        [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        for row in rows
-    )
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    return f"gates, on {anatomy.measured_on}: share of units and moments\n{plain(rows)}"

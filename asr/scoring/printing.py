@@ -1,13 +1,12 @@
 """A scoring in words, for a terminal and for files: the rates, the tables, the worst utterances."""
 
-from collections.abc import Container, Iterable, Sequence
-
-from rich.cells import cell_len
+from collections.abc import Container, Sequence
 
 from asr.metrics import Kind, worst
 from asr.scoring.columns import in_columns
 from asr.scoring.result import Result
 from asr.scoring.tables import Confusion, Group, by_duration, by_length, by_speaker, by_vocabulary, confusions
+from asr.tabular import markdown
 
 TITLES: dict[Kind, list[str]] = {"substitute": ["said", "heard"], "delete": ["left out"], "insert": ["put in"]}
 
@@ -72,16 +71,6 @@ def listing(result: Result, most: int) -> str:
     return "\n".join(parts)
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with columns of even width; those of numbers are set right, but for the first."""
-    cells = [list(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    columns = list(zip(*cells, strict=True))
-    widths = [max(3, *map(cell_len, column)) for column in columns]
-    right = [place > 0 and all(map(_is_number, column[1:])) for place, column in enumerate(columns)]
-    rules = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
-    return "".join(f"| {' | '.join(map(_set, row, widths, right))} |\n" for row in (cells[0], rules, *cells[1:]))
-
-
 def _group_table(what: str, groups: Sequence[Group]) -> str:
     timed, sentences = any(group.hours for group in groups), any(group.errors.sentences for group in groups)
     header = [what, *["utterances"] * sentences, *["minutes"] * timed, "words", "WER", "S", "D", "I"]
@@ -106,18 +95,3 @@ def _confusion_table(title: Sequence[str], found: Sequence[Confusion], most: int
         for each in found[:most]
     ]
     return markdown([*title, "times", "such as in"], rows)
-
-
-def _set(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - cell_len(cell))
-    return space + cell if right else cell + space
-
-
-def _is_number(cell: str) -> bool:
-    """>>> [_is_number(cell) for cell in ("12", "3.50%", "inf%", "a 2", "")]
-    [True, True, True, False, False]
-    """
-    try:
-        return float(cell.removesuffix("%")) >= 0
-    except ValueError:
-        return False

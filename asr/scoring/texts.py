@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from asr.errors import DataError
+from asr.files import read_lines
 from asr.scoring import parsers
 from asr.scoring.entries import COMMENT, Entry, Source, check, distinct
 from asr.scoring.parsers import Parser
 
-__all__ = ["Entry", "Kind", "Texts", "read_texts", "read_together"]
+__all__ = ["Entry", "Kind", "Texts", "read_speakers", "read_texts", "read_together"]
 
 Kind = Literal[
     "manifest", "JSON lines", "JSON", "Kaldi text", "trn", "stm", "ctm", "CSV", "TSV", "plain lines", "folder of texts"
@@ -101,6 +102,21 @@ def read_together(reference: Path, hypotheses: Sequence[Path]) -> tuple[Texts, l
     for other in texts[1:]:
         _check_sides(texts[0], other)
     return texts[0], texts[1:]
+
+
+def read_speakers(path: Path) -> dict[str, str]:
+    """The speaker of each id, as Kaldi's `utt2spk` tells them.
+
+    Raises:
+        DataError: A line does not have an id and a speaker; names file and line.
+    """
+    speakers = {}
+    for number, line in read_lines(path):
+        fields = line.split()
+        if len(fields) != 2:
+            raise DataError(f"{path}:{number}: an id and a speaker were expected, found {line.strip()[:60]!r}")
+        speakers[fields[0]] = fields[1]
+    return speakers
 
 
 def _read_all(opened: Sequence[Source | Texts]) -> list[Texts]:
