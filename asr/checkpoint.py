@@ -82,7 +82,7 @@ class Checkpoint:
 
 def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, config: Table) -> Checkpoint:
     """A model with random weights, from torch's generator as it stands."""
-    network = CTCModel(features.mel_bins, len(vocabulary), model)
+    network = CTCModel(features.mel_bins, vocabulary.heads, model)
     return Checkpoint(LogMel(features), network, vocabulary, {"asr_version": __version__, **config})
 
 

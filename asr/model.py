@@ -1,15 +1,16 @@
-"""The acoustic model: convolutional subsampling, an encoder, a CTC head.
+"""The acoustic model: convolutional subsampling, an encoder, a CTC head or two.
 
 The encoder is a stack of bidirectional recurrent layers, of LSTM cells unless settings say otherwise, or a Transformer.
 
-Shapes: B utterances, T frames, F mel bins, C channels, H units in each direction, V tokens. Integer lengths travel
+Shapes: B utterances, T frames, F mel bins, C channels, H units in each direction, V tokens of all heads. Integer lengths travel
 with every padded tensor, and a batch gives what its utterances give one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
@@ -98,13 +99,18 @@ class Subsampling(nn.Module):
 class CTCModel(nn.Module):
     """Features to the log-probability of every token at every output frame."""
 
-    def __init__(self, mel_bins: int, tokens: int, config: ModelConfig) -> None:
+    def __init__(self, mel_bins: int, heads: Sequence[int], config: ModelConfig) -> None:
+        """
+        Args:
+            heads: How many tokens each head tells apart, its blank among them.
+        """
         super().__init__()
         self.config = config
+        self.heads = tuple(heads)
         self.subsampling = Subsampling(mel_bins, config)
         self.layers = nn.ModuleList(_layers(config))
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(2 * config.hidden, tokens)
+        self.head = nn.Linear(2 * config.hidden, sum(self.heads))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Runs the model over a padded batch.
@@ -114,12 +120,14 @@ class CTCModel(nn.Module):
             lengths: (B,) frames.
 
         Returns:
-            (B, T', V) natural log-probabilities in float32, meaningless beyond each length, and (B,) output frames.
+            (B, T', V) natural log-probabilities in float32, meaningless beyond each length, and (B,) output frames. The
+            columns of one head stand behind those of the other; each head's probabilities add up to 1.
         """
         frames, lengths = self.subsampling(features, lengths)
         for layer in self.layers:
             frames = layer(self.dropout(frames), lengths)
-        return self.head(self.dropout(frames)).float().log_softmax(2), lengths
+        scores = self.head(self.dropout(frames)).float().split(self.heads, dim=2)
+        return torch.cat([head.log_softmax(2) for head in scores], dim=2), lengths
 
 
 def _layers(config: ModelConfig) -> Iterator[nn.Module]:

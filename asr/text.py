@@ -23,6 +23,9 @@ from asr.config import settings
 from asr.errors import AsrError, ConfigError, DataError, ModelError
 from asr.files import read_json, write_json
 
+Matrix = Any
+"""An array of NumPy or a tensor."""
+
 BLANK = "<blank>"
 SPACE_IN_PIECES = "\N{LOWER ONE EIGHTH BLOCK}"
 """SentencePiece writes a space so; in front of a piece it begins a word."""
@@ -54,8 +57,11 @@ class Vocabulary:
     """The tokens of a model; a token's id is its place, and id 0 is CTC's blank."""
 
     tokens: tuple[str, ...]
+    """Those that spell texts; none of a model that hears phones alone."""
     sentencepiece: bytes | None = field(default=None, repr=False)
     """The SentencePiece model that cuts texts into the tokens; None where each token is a character."""
+    phones: tuple[str, ...] = ()
+    """The tokens of the head that hears phones, its blank first; none where there is no such head."""
 
     @classmethod
     def of_characters(cls, alphabet: Iterable[str]) -> "Vocabulary":
@@ -96,7 +102,26 @@ class Vocabulary:
         return cls(_pieces(package, model), model)
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        """The columns of a matrix: those of the tokens, then those of the phones."""
+        return len(self.tokens) + len(self.phones)
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """How many tokens each head of a model has."""
+        return tuple(filter(None, (len(self.tokens), len(self.phones))))
+
+    @property
+    def spells(self) -> bool:
+        """Whether greedy decoding gives text."""
+        return bool(self.tokens)
+
+    def of_text(self, matrix: Matrix) -> Matrix:
+        """The columns of a matrix (T, V) that spell."""
+        return matrix[..., : len(self.tokens)]
+
+    def of_phones(self, matrix: Matrix) -> Matrix:
+        """The columns of a matrix (T, V) that are phones."""
+        return matrix[..., len(self.tokens) :]
 
     @cached_property
     def spellings(self) -> tuple[str, ...]:
@@ -114,8 +139,11 @@ class Vocabulary:
 
         Raises:
             DataError: A character is outside the alphabet; names the characters.
+            ModelError: The model hears phones alone.
             AsrError: The tokens are pieces, and the extra `sentencepiece` is not installed.
         """
+        if not self.spells:
+            raise ModelError("a model of phones alone spells nothing")
         if unknown := self.unknown(text):
             raise DataError(f"characters outside the alphabet: {_quoted(unknown)}")
         if self.sentencepiece is None:
@@ -133,6 +161,8 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         table: dict[str, Any] = {"tokens": list(self.tokens)}
+        if self.phones:
+            table["phones"] = list(self.phones)
         if self.sentencepiece is not None:
             table["sentencepiece"] = base64.b64encode(self.sentencepiece).decode()
         write_json(path, table)
@@ -147,24 +177,28 @@ class Vocabulary:
                 is damaged or (seen where the extra is installed) has other pieces.
         """
         table = read_json(path)
-        tokens = table.get("tokens") if isinstance(table, dict) else None
-        if not isinstance(tokens, list) or tokens[:1] != [BLANK] or not all(isinstance(token, str) for token in tokens):
-            raise ModelError(f"{path}: not a vocabulary: 'tokens' must be a list of strings that begins with {BLANK!r}")
-        if len(set(tokens)) < len(tokens):
-            raise ModelError(f"{path}: a token stands twice")
+        lists = {name: table.get(name) for name in ("tokens", "phones")} if isinstance(table, dict) else {}
+        present = {name: found for name, found in lists.items() if found}
+        for name, found in (present or {"tokens": None}).items():
+            if not isinstance(found, list) or found[:1] != [BLANK] or not all(isinstance(each, str) for each in found):
+                begin = f"must be a list of strings that begins with {BLANK!r}"
+                raise ModelError(f"{path}: not a vocabulary: {name!r} {begin}")
+            if len(set(found)) < len(found):
+                raise ModelError(f"{path}: one of {name!r} stands twice")
+        tokens, phones = (tuple(present.get(name, ())) for name in ("tokens", "phones"))
         if "sentencepiece" not in table:
-            return cls(tuple(tokens))
+            return cls(tokens, phones=phones)
         try:
             model = base64.b64decode(table["sentencepiece"], validate=True)
             if not model:
                 raise ValueError("it is empty")
-            pieces = _pieces(_sentencepiece(), model) if find_spec("sentencepiece") else tuple(tokens)
+            pieces = _pieces(_sentencepiece(), model) if find_spec("sentencepiece") else tokens
         except (TypeError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path}: 'sentencepiece' is not a SentencePiece model in base64 ({error})") from error
-        if pieces != tuple(tokens):
+        if pieces != tokens:
             counts = f"{len(pieces)} pieces, {len(tokens)} tokens"
             raise ModelError(f"{path}: 'tokens' are not the pieces of 'sentencepiece' ({counts})")
-        return cls(pieces, model)
+        return cls(pieces, model, phones)
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -246,7 +246,7 @@ class Bare:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         ours = trainer.checkpoint.model
-        self.model = CTCModel(trainer.checkpoint.features.config.mel_bins, ours.head.out_features, ours.config)
+        self.model = CTCModel(trainer.checkpoint.features.config.mel_bins, ours.heads, ours.config)
         self.model.to(trainer.device).train()
         self.optimizer = Optimizer(self.model.parameters(), OptimizerConfig())
 

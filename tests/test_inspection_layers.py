@@ -15,7 +15,7 @@ FRAMES, BINS = 30, 20
 def model(encoder: str, layers: int = 2) -> tuple[CTCModel, torch.Tensor]:
     torch.manual_seed(3)
     config = ModelConfig(channels=2, layers=layers, hidden=6, heads=3, subsampling=2, encoder=encoder)
-    network = CTCModel(BINS, 5, config).eval()
+    network = CTCModel(BINS, (5,), config).eval()
     with torch.no_grad():
         for name, weight in network.layers.named_parameters():
             if "bias" in name or "peephole" in name:

@@ -14,7 +14,7 @@ ENCODERS = get_args(Encoder)
 
 def small(**changes) -> CTCModel:
     torch.manual_seed(0)
-    return CTCModel(20, 7, ModelConfig(**{"channels": 3, "layers": 2, "hidden": 8, **changes})).eval()
+    return CTCModel(20, (7,), ModelConfig(**{"channels": 3, "layers": 2, "hidden": 8, **changes})).eval()
 
 
 def test_every_cell_can_be_chosen():

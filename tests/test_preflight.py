@@ -370,7 +370,7 @@ def test_real_memory_is_foretold():
 
 @pytest.mark.parametrize("encoder", ["lstm", "lstm_1997", "lstm_peephole", "gru", "rnn", "transformer"])
 def test_the_memory_of_a_model_is_foretold(encoder):
-    features, model = LogMel(FEATURES), CTCModel(80, 29, ModelConfig(encoder=encoder, layers=1, hidden=64))
+    features, model = LogMel(FEATURES), CTCModel(80, (29,), ModelConfig(encoder=encoder, layers=1, hidden=64))
 
     def rehearse(part):
         part = part.to(CPU)

@@ -207,7 +207,7 @@ def test_windows_have_the_frames_of_the_whole(recognizer, sweep, samples):
 def forgetful():
     """A model without LSTMs: what it says of a frame depends on a few frames around it only."""
     torch.manual_seed(4)
-    model = CTCModel(20, 9, ModelConfig(channels=2, layers=2, hidden=16, subsampling=4))
+    model = CTCModel(20, (9,), ModelConfig(channels=2, layers=2, hidden=16, subsampling=4))
     model.layers = torch.nn.ModuleList()
     checkpoint = Checkpoint(LogMel(FeatureConfig(16000, 20)), model, Vocabulary.of_characters(" abcdefg"), {})
     return Recognizer(checkpoint, torch.device("cpu"))

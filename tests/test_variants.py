@@ -156,7 +156,7 @@ def test_variants_belong_in_a_file_of_their_own(tmp_path):
 
 def untrained(config):
     with torch.device("meta"):
-        return CTCModel(config.features.mel_bins, len(config.text.alphabet) + 1, config.model)
+        return CTCModel(config.features.mel_bins, (len(config.text.alphabet) + 1,), config.model)
 
 
 @pytest.mark.parametrize("recipe", ["fsdd/architectures", "librispeech/architectures"])

@@ -66,7 +66,7 @@ def wer(
     """
     import json
 
-    from asr.lexicon import read_words
+    from asr.lexicon.words import read_words
     from asr.normalisers import normaliser
     from asr.scoring.printing import headline, listing
     from asr.scoring.printing import tables as all_tables

@@ -36,6 +36,8 @@ class Hypothesis:
     """Token ids, no blanks."""
     score: float
     """Log of the summed probability of all paths that the beam kept, plus all that the scorer added."""
+    words: tuple[tuple[str, int], ...] = ()
+    """The words and how many of the tokens each has; none where the tokens spell the text."""
 
 
 class Scorer(Protocol[State]):

@@ -1,7 +1,7 @@
 import pytest
 
 from asr.errors import DataError
-from asr.lexicon import read_words
+from asr.lexicon.words import read_words
 
 
 def test_the_words_of_a_dictionary_and_of_a_list(tmp_path):

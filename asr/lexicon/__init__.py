@@ -1,0 +1,1 @@
+"""Pronunciation lexicons: how words are said, in phones; read, written, checked, built."""
