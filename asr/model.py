@@ -2,8 +2,8 @@
 
 The encoder is a stack of bidirectional recurrent layers, of LSTM cells unless settings say otherwise, or a Transformer.
 
-Shapes: B utterances, T frames, F mel bins, C channels, H units in each direction, V tokens of all heads. Integer lengths travel
-with every padded tensor, and a batch gives what its utterances give one by one.
+Shapes: B utterances, T frames, F mel bins, C channels, H units in each direction, V tokens of all heads. Integer
+lengths travel with every padded tensor, and a batch gives what its utterances give one by one.
 """
 
 from collections.abc import Iterator, Sequence
