@@ -54,8 +54,9 @@ LAYERS = [
         "asr.server.app",
         "asr.lag.trial",
     ],
+    ["asr.task"],
     [
-        "asr.task",
+        "asr.preflight",
         "asr.card",
         "asr.scoring.printing",
         "asr.scoring.page",
@@ -68,7 +69,7 @@ LAYERS = [
     ],
     [
         "asr.scoring.tables",
-        "asr.preflight",
+        "asr.dataset",
         "asr.scoring.comparison",
         "asr.formats",
         "asr.scoring.exports",
@@ -83,7 +84,8 @@ LAYERS = [
     ],
     [
         "asr.hearing",
-        "asr.dataset",
+        "asr.targets",
+        "asr.lexicon.corpus",
         "asr.checkpoint",
         "asr.corpus",
         "asr.transcript",
@@ -173,6 +175,7 @@ NO_TORCH = [
     "asr.lexicon.choose",
     "asr.lexicon.entries",
     "asr.lexicon.words",
+    "asr.targets",
     "asr.listening",
     "asr.lm.arpa",
     "asr.lm.corpus",
