@@ -89,7 +89,7 @@ class Targets:
 
     def _of_word(self, word: str) -> Variants:
         if word not in self._lexicon:
-            raise DataError(f"no pronunciation for {word!r}")
+            raise DataError(f"no pronunciation: {word!r}")
         try:
             return [tuple(self._numbers[phone] for phone in each.phones) for each in self._lexicon[word]]
         except KeyError as error:

@@ -61,7 +61,7 @@ def test_what_is_too_short_to_choose_in_stays_as_it_was():
     ("vocabulary", "message"),
     [
         (Vocabulary(LETTERS), "^u: characters outside the alphabet: 'c'"),
-        (Vocabulary((), phones=PHONES), "^u: no pronunciation for 'c'"),
+        (Vocabulary((), phones=PHONES), "^u: no pronunciation: 'c'"),
         (Vocabulary((), phones=(BLANK, "A")), "^u: 'b': unknown phone 'B'"),
     ],
 )
