@@ -123,6 +123,7 @@ LAYERS = [
         "asr.lm.rescoring",
     ],
     [
+        "asr.optimizer",
         "asr.recurrent",
         "asr.transformer",
         "asr.features",
@@ -148,7 +149,7 @@ LAYERS = [
         "asr.dashboard",
         "asr.events",
         "asr.distributed",
-        "asr.optimizer",
+        "asr.muon",
         "asr.ogg",
         "asr.server.guard",
         "asr.server.jobs",
