@@ -248,7 +248,7 @@ class Bare:
         ours = trainer.checkpoint.model
         self.model = CTCModel(trainer.checkpoint.features.config.mel_bins, ours.heads, ours.config)
         self.model.to(trainer.device).train()
-        self.optimizer = Optimizer(self.model.parameters(), OptimizerConfig())
+        self.optimizer = Optimizer(self.model, OptimizerConfig())
 
     def features(self, draws: list[Draw]):
         """A batch on the device, and its features."""

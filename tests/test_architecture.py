@@ -126,6 +126,7 @@ LAYERS = [
     ],
     [
         "asr.alignment",
+        "asr.optimizer",
         "asr.recurrent",
         "asr.transformer",
         "asr.features",
@@ -151,7 +152,7 @@ LAYERS = [
         "asr.dashboard",
         "asr.events",
         "asr.distributed",
-        "asr.optimizer",
+        "asr.muon",
         "asr.ogg",
         "asr.server.guard",
         "asr.server.jobs",

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -153,13 +154,13 @@ def test_every_encoder_learns(utterances, tmp_path, encoder):
     assert saved.model.config.encoder == encoder
 
 
-@pytest.mark.parametrize("encoder", OTHERS)
-def test_two_steps_and_two_more_are_four_with_every_encoder(utterances, tmp_path, monkeypatch, encoder):
-    config = TrainingConfig(epochs=2, batch_s=8.0)
-    whole = trainer(utterances, config, AugmentationConfig(), encoder=encoder)
+@pytest.mark.parametrize(("encoder", "kind"), [*((encoder, "adamw") for encoder in OTHERS), ("lstm", "muon")])
+def test_two_steps_and_two_more_are_four_with_every_encoder(utterances, tmp_path, monkeypatch, encoder, kind):
+    config, optimizer = TrainingConfig(epochs=2, batch_s=8.0), replace(OPTIMIZER, kind=kind)
+    whole = trainer(utterances, config, AugmentationConfig(), optimizer, encoder=encoder)
     run(whole, tmp_path / "whole")
     assert whole.learner.optimizer.updates == 4
-    first, second = (trainer(utterances, config, AugmentationConfig(), encoder=encoder) for _ in range(2))
+    first, second = (trainer(utterances, config, AugmentationConfig(), optimizer, encoder=encoder) for _ in range(2))
     update = first.learner.update
 
     def step(done):
