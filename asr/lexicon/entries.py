@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import starmap
 from pathlib import Path
 
 from asr.errors import DataError
@@ -158,7 +157,8 @@ def _ranked(said: tuple[Pronunciation, ...]) -> tuple[Pronunciation, ...]:
     found: dict[Phones, float] = {}
     for each in said:
         found[each.phones] = max(each.probability / best, found.get(each.phones, 0.0))
-    return tuple(starmap(Pronunciation, sorted(found.items(), key=lambda item: -item[1])))
+    ranked = sorted(found.items(), key=lambda item: -item[1])
+    return tuple(Pronunciation(phones, probability) for phones, probability in ranked)
 
 
 def _is_number(text: str) -> bool:
