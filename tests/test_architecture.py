@@ -83,6 +83,7 @@ LAYERS = [
         "asr.lm.kneser_ney",
     ],
     [
+        "asr.augment",
         "asr.hearing",
         "asr.targets",
         "asr.lexicon.corpus",
@@ -107,7 +108,8 @@ LAYERS = [
         "asr.scoring.bootstrap",
         "asr.scoring.significance",
         "asr.normalisers",
-        "asr.augment",
+        "asr.noise",
+        "asr.voices",
         "asr.download",
         "asr.synthesis",
         "asr.lexicon.choose",
