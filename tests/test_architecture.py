@@ -86,6 +86,7 @@ LAYERS = [
     [
         "asr.lexicon.build",
         "asr.lexicon.check",
+        "asr.augment",
         "asr.hearing",
         "asr.targets",
         "asr.lexicon.corpus",
@@ -110,7 +111,8 @@ LAYERS = [
         "asr.scoring.bootstrap",
         "asr.scoring.significance",
         "asr.normalisers",
-        "asr.augment",
+        "asr.noise",
+        "asr.voices",
         "asr.download",
         "asr.synthesis",
         "asr.lexicon.choose",
