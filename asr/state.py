@@ -28,8 +28,6 @@ class Progress:
     """Phone error rate."""
     best_perplexity: float = math.inf
     """Of a language model, which has no error rates."""
-    best_per: float = math.inf
-    """Phone error rate."""
     best_epoch: int = 0
     skipped_in_a_row: int = 0
     silent_epochs: int = 0

@@ -1,13 +1,13 @@
 """Which words of a dictionary a model learns from, and which it is held against.
 
-Split by word, at random, as most figures in print are, `stopping` is in the test and `stopped` in training: what counts as
-unseen has been seen. Here all forms of a word go together: a family is what ends in the same crude stem. Compounds and
-prefixes (`unstopped`, `doorstop`) are not recognised, so that the parts are not wholly apart.
+Split by word, at random, as for most figures in print, `stopping` is in the test and `stopped` in training: what counts
+as unseen has been seen. Here all forms of a word go together: a family are the words with the same crude stem. Prefixes
+and compounds (`unstopped`, `doorstop`) are not told, so that even so the parts are not wholly apart.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from asr.lexicon.entries import Lexicon

@@ -41,8 +41,8 @@ class Read:
 class PronunciationNetwork(nn.Module):
     """Letters and the phones so far to the log-probability of each phone that may follow.
 
-    What the decoder saw of the letters is not fed back into it ("input feeding"): in training it so runs over all phones
-    of a word in one call.
+    What the decoder saw of the letters is not fed back into it ("input feeding"), so that in training it runs over all
+    phones of a word in one call.
 
     Source: Sutskever et al. 2014 (one LSTM reads, another one writes); Bahdanau et al. 2015 (a bidirectional reader,
     attention; appendix A.2.2 for the first state of the writer); Luong et al. 2015, section 3.1 (global attention with
@@ -95,7 +95,8 @@ class PronunciationNetwork(nn.Module):
         weights = scores.float().masked_fill(~words.inside, -torch.inf).softmax(2)
         context = weights.to(words.outputs.dtype) @ words.outputs
         seen = self.combine(torch.cat([context, outputs], dim=2)).tanh()
-        return self.head(self.dropout(seen)).float().log_softmax(2)
+        logits: Tensor = self.head(self.dropout(seen))
+        return logits.float().log_softmax(2)
 
 
 def pronunciation_losses(log_probabilities: Tensor, phones: Tensor, lengths: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -30,7 +30,7 @@ PROVED_WORDS = 50
 
 @settings
 class PronunciationTrainingConfig(RunConfig):
-    epochs: Annotated[int, Gt(0)] = 40
+    epochs: Annotated[int, Gt(0)] = 30
     batch_tokens: Annotated[int, Gt(0)] = 4096
     """Letters and phones in a batch, padding included."""
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
@@ -84,6 +84,15 @@ class PronunciationTask:
 
     def begin(self, resumed: bool) -> None:
         """All is ready: the dictionary is in memory, and a new model needs to know only its letters and phones."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Which pronunciations an epoch is about follows from its number: see `plan`."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """There is none."""
 
     def plan(self, epoch: int) -> list[list[int]]:
         return self.examples.plan(self.config.batch_tokens, self.config.seed, epoch)

@@ -1,6 +1,6 @@
 """What a pronunciation model reads and what it puts out: letters and phones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,14 +67,7 @@ class PronunciationVocabulary:
             ModelError: Not the vocabulary of a pronunciation model.
         """
         table = read_json(path)
-        lists = [table.get(name) if isinstance(table, dict) else None for name in ("letters", "phones")]
-        for name, found in zip(("letters", "phones"), lists, strict=True):
-            if not _are_names(found):
-                raise ModelError(f"{path}: not the vocabulary of a pronunciation model: {name!r} must be a list of names")
-            if len(set(found)) < len(found):
-                raise ModelError(f"{path}: one of {name!r} stands twice")
-        letters, phones = map(tuple, lists)
-        return cls(letters, phones)
+        return cls(*(_names(table, name, path) for name in ("letters", "phones")))
 
     @cached_property
     def _letter_ids(self) -> dict[str, int]:
@@ -85,5 +78,10 @@ class PronunciationVocabulary:
         return {phone: number for number, phone in enumerate(self.phones, start=1)}
 
 
-def _are_names(found: object) -> bool:
-    return isinstance(found, list) and bool(found) and all(isinstance(name, str) and name for name in found)
+def _names(table: object, key: str, path: Path) -> tuple[str, ...]:
+    found = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(found, list) or not found or not all(isinstance(name, str) and name for name in found):
+        raise ModelError(f"{path}: not the vocabulary of a pronunciation model: {key!r} must be a list of names")
+    if len(set(found)) < len(found):
+        raise ModelError(f"{path}: one of {key!r} stands twice")
+    return tuple(found)
