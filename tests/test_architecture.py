@@ -30,6 +30,7 @@ LAYERS = [
         "asr.inspection.picture",
         "asr.inspection.page",
         "asr.lag.study",
+        "asr.commands.g2p",
     ],
     [
         "asr.speech",
@@ -39,8 +40,9 @@ LAYERS = [
         "asr.inspection.arrays",
         "asr.lm.training",
         "asr.lag.picture",
+        "asr.g2p.training",
     ],
-    ["asr.recognizer", "asr.lm.task", "asr.lag.report"],
+    ["asr.recognizer", "asr.lm.task", "asr.lag.report", "asr.g2p.task"],
     ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch", "asr.lag.gradient", "asr.lag.search"],
     [
         "asr.learner",
@@ -55,7 +57,7 @@ LAYERS = [
         "asr.server.app",
         "asr.lag.trial",
     ],
-    ["asr.task"],
+    ["asr.lexicon.corpus", "asr.task"],
     [
         "asr.preflight",
         "asr.card",
@@ -67,6 +69,7 @@ LAYERS = [
         "asr.export",
         "asr.lm.neural",
         "asr.server.replies",
+        "asr.g2p.pronouncer",
     ],
     [
         "asr.scoring.tables",
@@ -82,6 +85,8 @@ LAYERS = [
         "asr.lm.checkpoint",
         "asr.lm.arpa",
         "asr.lm.kneser_ney",
+        "asr.g2p.checkpoint",
+        "asr.g2p.words",
     ],
     [
         "asr.lexicon.build",
@@ -89,7 +94,6 @@ LAYERS = [
         "asr.augment",
         "asr.hearing",
         "asr.targets",
-        "asr.lexicon.corpus",
         "asr.checkpoint",
         "asr.corpus",
         "asr.transcript",
@@ -105,6 +109,9 @@ LAYERS = [
         "asr.lm.sentences",
         "asr.lm.ngram",
         "asr.lag.network",
+        "asr.g2p.families",
+        "asr.g2p.scoring",
+        "asr.g2p.vocabulary",
     ],
     [
         "asr.model",
@@ -129,6 +136,7 @@ LAYERS = [
         "asr.lm.vocabulary",
         "asr.lm.network",
         "asr.lm.rescoring",
+        "asr.g2p.network",
     ],
     [
         "asr.alignment",

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.commands.g2p import pronounce, train_g2p
 from asr.commands.options import Model, complain
 
 if TYPE_CHECKING:
     from asr.lexicon.build import Built
 
-app = typer.Typer(no_args_is_help=True, help="Pronunciation lexicons: build one for a list of words, check one.")
+app = typer.Typer(no_args_is_help=True, help="Pronunciations: lexicons built and checked, words spelled in phones.")
+app.command("train-g2p")(train_g2p)
+app.command("pronounce")(pronounce)
 
 WORDS = "A word a line, a dictionary, or an ARPA file; - for stdin; as often as need be."
 
