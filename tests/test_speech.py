@@ -1,5 +1,7 @@
 """The loss of speech; how it is learned from is for test_learner and test_training to show."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,19 +11,20 @@ from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create
 from asr.dataset import collate
 from asr.features import FeatureConfig
+from asr.lexicon.entries import lexicon_of
 from asr.manifest import Utterance
 from asr.model import ModelConfig
 from asr.speech import SpeechTask, TrainingConfig, ctc
 from asr.task import Tally
-from asr.text import Vocabulary
+from asr.text import BLANK, Vocabulary
 
 
 def test_ctc_is_torchs_one_by_one_and_zero_where_frames_are_too_few():
     tokens = [[1, 2], [3, 3, 1], [2, 2], [1]]
     frames = [9, 4, 2, 5]  # `b b` needs 3 of the 2
-    batch = collate([(str(row), np.zeros(1, np.int16), ids) for row, ids in enumerate(tokens)])
+    batch = collate([(str(row), np.zeros(1, np.int16), (ids,)) for row, ids in enumerate(tokens)])
     scores = torch.randn(4, 9, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    losses = ctc(scores.log_softmax(2), torch.tensor(frames), batch)
+    losses = ctc(scores.log_softmax(2), torch.tensor(frames), batch.targets[0])
     alone = [
         ctc_loss(scores[row, :count].log_softmax(1), torch.tensor(ids), (count,), (len(ids),), reduction="sum")
         for row, (ids, count) in enumerate(zip(tokens, frames, strict=True))
@@ -34,21 +37,37 @@ def test_ctc_is_torchs_one_by_one_and_zero_where_frames_are_too_few():
 
 
 def test_ctc_is_in_float32_whatever_comes_in():
-    batch = collate([("a", np.zeros(1, np.int16), [1, 2])])
+    (target,) = collate([("a", np.zeros(1, np.int16), ([1, 2],))]).targets
     scores = torch.randn(1, 6, 4).log_softmax(2).bfloat16()
-    losses = ctc(scores, torch.tensor([6]), batch)
+    losses = ctc(scores, torch.tensor([6]), target)
     assert losses.dtype == torch.float32
-    torch.testing.assert_close(losses, ctc(scores.float(), torch.tensor([6]), batch))
+    torch.testing.assert_close(losses, ctc(scores.float(), torch.tensor([6]), target))
 
 
-def task(heard):
+LETTERS = Vocabulary.of_characters(" abc")
+BOTH = Vocabulary(LETTERS.tokens, phones=(BLANK, "A", "B", "K"))
+LEXICON = lexicon_of([("a", ("A",), 1.0), ("b", ("B",), 1.0), ("c", ("K", "A"), 1.0)])
+
+
+def heads(ids_of_heads):
+    """A matrix in which each head hears its tokens, one a frame."""
+    frames = max(map(len, ids_of_heads))
+    paths = [[*ids, *[0] * (frames - len(ids))] for ids in ids_of_heads]
+    return np.concatenate([np.eye(size)[path] for size, path in zip((5, 4), paths, strict=False)], axis=1)
+
+
+def task(heard, vocabulary=LETTERS, phones=()):
     """Four utterances of dev, of which a recognizer hears what it is told."""
-    checkpoint = create(FeatureConfig(8000, 16), ModelConfig(hidden=4), Vocabulary.of_characters(" abc"), {})
-    dev = [Utterance(f"u{n}", "gone.wav", text, duration_s=1.0) for n, text in enumerate(("a b", "c", "a", "b c a"))]
-    made = SpeechTask(
-        checkpoint, dev, dev, TrainingConfig(), Augmentation(AugmentationConfig(), 8000), torch.device("cpu")
-    )
-    made.recognizer.decode = lambda batches: zip((u.id for u in dev), heard, strict=True)
+    checkpoint = create(FeatureConfig(8000, 16), ModelConfig(hidden=4), vocabulary, {})
+    texts = ("a b", "c", "a", "b c a")
+    dev = [Utterance(f"u{n}", Path("gone.wav"), text, duration_s=1.0) for n, text in enumerate(texts)]
+    augmentation = Augmentation(AugmentationConfig(), 8000)
+    made = SpeechTask(checkpoint, dev, dev, TrainingConfig(), augmentation, torch.device("cpu"), lexicon=LEXICON)
+    made.dev_set.kept = [np.zeros(8000, np.int16)] * len(dev)
+    ids = {each.id: [vocabulary.encode(text)] for each, text in zip(dev, heard, strict=True)}
+    for each, said in zip(dev, phones, strict=False):
+        ids[each.id].append(said)
+    made.recognizer.matrices = lambda batch: [heads(ids[name]) for name in batch.ids]
     return made
 
 
@@ -59,6 +78,24 @@ def test_dev_scored_by_hand():
     assert score.figures["wer"] == pytest.approx(3 / 7)
     assert score.figures["cer"] == pytest.approx(4 / 10)
     assert score.advice == ""
+
+
+def test_phones_scored_by_hand():
+    """1 of 9 phones is wrong: a deletion."""
+    score = task(["a b", "c", "a", "b c a"], BOTH, [[1, 2], [3, 1], [1], [2, 3, 1]]).evaluate(Tally())
+    assert score.figures == {"wer": 0, "cer": 0, "per": pytest.approx(1 / 9)}
+
+
+def test_the_losses_of_two_heads_are_weighed():
+    made = task(["", "", "", ""], BOTH)
+    batch = collate([("u0", np.zeros(1, np.int16), made.targets[0])])
+    scores = torch.randn(1, 6, 9, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([part.log_softmax(2) for part in scores.split((5, 4), 2)], 2)
+    made.checkpoint.features.log_mel = lambda waveforms, lengths: (torch.zeros(1, 6, 16), torch.tensor([6]))
+    losses, tally = made.losses(lambda *_: (both, torch.tensor([6])), batch.to(torch.device("cpu")), [(0, 1.0)], 0)
+    text, phones = (ctc(both.split((5, 4), 2)[head], torch.tensor([6]), batch.targets[head]) for head in (0, 1))
+    torch.testing.assert_close(losses, 0.5 * text + 0.5 * phones)
+    assert tally.tokens == 3
 
 
 def test_where_nothing_is_heard_the_usual_causes_are_named():
