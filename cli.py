@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr import __version__
-from asr.commands import g2p, inspection, language, recipes, results, scoring, speech
+from asr.commands import inspection, language, lexicon, recipes, results, scoring, speech
 from asr.commands.options import complain, given
 from asr.errors import AsrError, Interrupted
 
@@ -43,10 +43,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(language.app, name="lm")
-lexicon = typer.Typer(no_args_is_help=True, help="Pronunciation lexicons.")
-lexicon.command("train-g2p")(g2p.train_g2p)
-lexicon.command("pronounce")(g2p.pronounce)
-app.add_typer(lexicon, name="lexicon")
+app.add_typer(lexicon.app, name="lexicon")
 
 
 @app.callback(invoke_without_command=True)
