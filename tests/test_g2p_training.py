@@ -62,7 +62,8 @@ def test_the_card_tells_how_well_it_does_what_ships(made):
     errors = score(parts["test"], {word: best.phones for word, (best,) in zip(words, said, strict=True)})
     for words in (
         "| Command | `asr lexicon train-g2p` |",
-        f"| Dictionary | made.dict: {len(parts['train'])} pronunciations of {len(parts['train'])} words |",
+        f"| Dictionary | made.dict: {len(parts['train'])} pronunciations of {len(parts['train'])} words for training, ",
+        f" {len(parts['test'])} for the test |",
         "| Licence of the data | mine, MIT |",
         "| Split | by family: ",
         "| Phones | A B C D |",
@@ -105,7 +106,7 @@ def test_a_dictionary_that_is_too_small_is_refused(tmp_path):
     path = write_dictionary(tmp_path / "odd.dict")
     rare = next(word for word in read_parts(path, "family")["test"].entries)
     path.write_text(path.read_text().replace(f"\n{rare} ", f"\n{rare} ZH "))
-    with pytest.raises(DataError, match="the phone 'ZH' stands in test and nowhere in training"):
+    with pytest.raises(DataError, match="'ZH' stands in words for test and in none for training: too few words$"):
         train(path, tmp_path / "g2p", small(), "", device="cpu")
     assert not (tmp_path / "g2p").exists()
 
