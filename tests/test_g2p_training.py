@@ -63,7 +63,7 @@ def test_the_card_tells_how_well_it_does_what_ships(made):
     for words in (
         "| Command | `asr lexicon train-g2p` |",
         f"| Dictionary | made.dict: {len(parts['train'])} pronunciations of {len(parts['train'])} words for training, ",
-        f" {len(parts['test'])} for the test |",
+        f" {len(parts['test'])} words for the test |",
         "| Licence of the data | mine, MIT |",
         "| Split | by family: ",
         "| Phones | A B C D |",

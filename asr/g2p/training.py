@@ -95,8 +95,7 @@ def train(
         facts = {
             "Command": f"`{command}`",
             "Commit": commit(),
-            "Dictionary": f"{dictionary.name}: {task.amount()} for training, {len(parts['dev'])} words for choosing the "
-            f"best epoch, {len(parts['test'])} for the test",
+            "Dictionary": f"{dictionary.name}: {_shares(task, parts)}",
             LICENCE: licence,
             "Split": SPLITS[split],
             "Phones": " ".join(task.checkpoint.vocabulary.phones),
@@ -160,6 +159,11 @@ def _task(
     table = {name: to_table(getattr(config, name)) for name in ("optimizer", "training")}
     checkpoint = create(config.model, vocabulary, table)
     return PronunciationTask(checkpoint, parts["train"], parts["dev"], config.training, device, processes)
+
+
+def _shares(task: PronunciationTask, parts: Mapping[Part, Lexicon]) -> str:
+    dev, test = (f"{len(parts[part])} words" for part in ("dev", "test"))
+    return f"{task.amount()} for training, {dev} to choose the best epoch by, {test} for the test"
 
 
 def _finish(out: Path, test: Lexicon, facts: Mapping[str, str], device: str) -> None:
