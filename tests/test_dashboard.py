@@ -404,3 +404,25 @@ def test_a_language_model_gets_no_advice_on_recordings(capsys):
     with Dashboard(2) as board:
         board.epoch({**text_record(1, 9.0), "waiting_share": 0.9})
     assert "advice" not in capsys.readouterr().err
+
+
+def word_record(epoch: int, per: float, wer: float) -> dict[str, float]:
+    rates = {"dev_per": per, "dev_wer": wer, "dev_seconds": 2.0}
+    return {"epoch": epoch, "loss": 0.5, "learning_rate": 1e-3, **rates, "tokens_per_s": 3142.0, "seconds": 62.1}
+
+
+def test_a_pronunciation_model_has_a_table_of_its_own(make_terminal):
+    screen = make_terminal()
+    with Dashboard(2) as board:
+        board.epoch(word_record(1, 0.08, 0.31))
+        board.epoch(word_record(2, 0.07, 0.32))
+    assert screen() == [
+        "epoch   loss  dev WER    PER  learning rate  tokens/s  time",
+        "    1  0.500   31.00%  8.00%        1.0e-03      3142  1:02",
+        "    2  0.500   32.00%  7.00%        1.0e-03      3142  1:02  best",
+    ]
+
+
+def test_the_first_figure_on_dev_decides_on_the_best_epoch_and_the_next_where_it_is_a_tie():
+    assert best_epoch([word_record(1, 0.07, 0.32), word_record(2, 0.08, 0.31)])["epoch"] == 1
+    assert best_epoch([word_record(1, 0.07, 0.32), word_record(2, 0.07, 0.31)])["epoch"] == 2

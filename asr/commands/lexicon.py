@@ -1,4 +1,4 @@
-"""Pronunciation lexicons: built for a list of words, and checked."""
+"""Pronunciation lexicons: built for a list of words, and checked; and how words are said that are in none."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -72,9 +72,8 @@ class Pronouncer:
         with bar("pronouncing", len(words)) as advance:
             for start in range(0, len(order), BATCH_WORDS):
                 places = order[start : start + BATCH_WORDS]
-                for place, ranked in zip(
-                    places, self._search([spelled[place] for place in places], nbest), strict=True
-                ):
+                all_ranked = self._search([spelled[place] for place in places], nbest)
+                for place, ranked in zip(places, all_ranked, strict=True):
                     found[place] = self._pronunciations(ranked, threshold)
                 advance(len(places))
         return found

@@ -95,7 +95,7 @@ def train(
         facts = {
             "Command": f"`{command}`",
             "Commit": commit(),
-            "Dictionary": f"{dictionary.name}: {task.amount()}",
+            "Dictionary": f"{dictionary.name}: {_shares(task, parts)}",
             LICENCE: licence,
             "Split": SPLITS[split],
             "Phones": " ".join(task.checkpoint.vocabulary.phones),
@@ -152,12 +152,18 @@ def _task(
 ) -> PronunciationTask:
     vocabulary = PronunciationVocabulary.of(parts["train"])
     for part, lexicon in parts.items():
-        if unknown := set(lexicon.phones) - set(vocabulary.phones):
-            raise DataError(f"the phone {min(unknown)!r} stands in {part} and nowhere in training: too few words")
+        other = PronunciationVocabulary.of(lexicon)
+        if unknown := {*other.letters} - {*vocabulary.letters} or {*other.phones} - {*vocabulary.phones}:
+            raise DataError(f"{min(unknown)!r} stands in words for {part} and in none for training: too few words")
     torch.manual_seed(config.training.seed)
     table = {name: to_table(getattr(config, name)) for name in ("optimizer", "training")}
     checkpoint = create(config.model, vocabulary, table)
     return PronunciationTask(checkpoint, parts["train"], parts["dev"], config.training, device, processes)
+
+
+def _shares(task: PronunciationTask, parts: Mapping[Part, Lexicon]) -> str:
+    dev, test = (f"{len(parts[part])} words" for part in ("dev", "test"))
+    return f"{task.amount()} for training, {dev} to choose the best epoch by, {test} for the test"
 
 
 def _finish(out: Path, test: Lexicon, facts: Mapping[str, str], device: str) -> None:
