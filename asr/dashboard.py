@@ -34,6 +34,7 @@ WORDS: dict[str, Callable[[float], str]] = {
     "loss": lambda loss: f"loss {loss:.3f}",
     "dev_wer": lambda rate: f"dev WER {rate:.2%}",
     "dev_cer": lambda rate: f"CER {rate:.2%}",
+    "dev_per": lambda rate: f"PER {rate:.2%}",
     "dev_perplexity": lambda perplexity: f"dev perplexity {perplexity:.2f}",
     "learning_rate": lambda rate: f"learning rate {rate:.1e}",
     "gradient_norm": lambda norm: f"gradient {norm:.2f}",
@@ -53,6 +54,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "loss": ("loss", lambda loss: f"{loss:.3f}"),
     "dev WER": ("dev_wer", lambda rate: f"{rate:.2%}"),
     "CER": ("dev_cer", lambda rate: f"{rate:.2%}"),
+    "PER": ("dev_per", lambda rate: f"{rate:.2%}"),
     "dev perplexity": ("dev_perplexity", lambda perplexity: f"{perplexity:.2f}"),
     "learning rate": ("learning_rate", lambda rate: f"{rate:.1e}"),
     "speed": ("times_real_time", lambda times: _times(times)),
@@ -61,7 +63,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Figures in the table, by heading; speech has some of them and text others."""
 
-OF_SPEECH, OF_TEXT = ("dev WER", "CER", "speed"), ("dev perplexity", "tokens/s")
+OF_SPEECH, OF_TEXT = ("dev WER", "CER", "PER", "speed"), ("dev perplexity", "tokens/s")
 
 NOTES = {"skipped": "skipped", "infeasible": "too short"}
 """Figures noted behind a row when they are not 0; the plain line says more."""
@@ -161,11 +163,12 @@ class Dashboard:
 
 
 def best_epoch(history: Sequence[Figures]) -> Figures | None:
-    """The record whose model is kept: the lowest WER on dev, then CER, then the earliest; or the lowest perplexity.
+    """The record whose model is kept: the lowest WER on dev, then CER, then the earliest.
 
-    None without any of them.
+    Where there is no WER, the lowest phone error rate or perplexity; None without any of them.
     """
-    measure = "dev_perplexity" if any("dev_perplexity" in record for record in history) else "dev_wer"
+    measures = ("dev_wer", "dev_per", "dev_perplexity")
+    measure = next((name for name in measures if any(name in record for record in history)), measures[0])
     scored = [record for record in history if _number(record, measure) is not None]
     return min(scored, key=lambda record: (record[measure], _number(record, "dev_cer") or 0.0), default=None)
 
@@ -192,7 +195,12 @@ def _table(rows: Sequence[Figures], best: Figures | None, running: Figures | Non
     rows = [*rows, running] if running else rows
     columns = {heading: _column(heading, [_text(row, *figure) for row in rows]) for heading, figure in COLUMNS.items()}
     notes = ["", *(_notes(row, row is best) for row in rows)]
-    for heading in OF_SPEECH if any("tokens_per_s" in row for row in rows) else OF_TEXT:
+    hidden = set(OF_SPEECH if any("tokens_per_s" in row for row in rows) else OF_TEXT)
+    if not any("dev_per" in row for row in rows):
+        hidden.add("PER")
+    elif not any("dev_wer" in row for row in rows):
+        hidden |= {"dev WER", "CER"}
+    for heading in hidden:
         del columns[heading]
     for heading in DISPENSABLE:
         if (

@@ -1,12 +1,11 @@
-"""Utterances as padded batches: which belong together, and their waveforms and token ids.
+"""Utterances as padded batches: which belong together, their waveforms and what is to be heard in them.
 
-Shapes: B utterances, N samples, L tokens. Waveforms are 16 bits a sample until they reach the device.
+Shapes: B utterances, N samples, L tokens of a head. Waveforms are 16 bits a sample until they reach the device.
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,12 +16,15 @@ from torch.utils.data import DataLoader, Dataset
 from asr.audio import Waveform, read
 from asr.manifest import Utterance, hours
 from asr.progress import track_in_threads
-from asr.text import Vocabulary
+from asr.targets import Targets
 
 Samples = NDArray[np.int16]
 
-Item = tuple[str, Samples, list[int]]
-"""An utterance's id, waveform (samples,) and token ids."""
+Item = tuple[str, Samples, Sequence[list[int]]]
+"""An utterance's id, waveform (samples,) and the token ids for each head of the model."""
+
+Padded = tuple[Tensor, Tensor]
+"""(B, L) token ids, zeros beyond each length, and (B,) lengths."""
 
 Draw = tuple[int, float]
 """An utterance's place in the data set, and the speed to play it at (done on the device, after loading)."""
@@ -37,32 +39,26 @@ class Batch:
     waveforms: Tensor
     """(B, N), zeros beyond each length; 16-bit integers as loaded, -1..1 after `to`."""
     waveform_lengths: Tensor
-    tokens: Tensor
-    """(B, L), zeros beyond each length."""
-    token_lengths: Tensor
+    targets: tuple[Padded, ...] = ()
+    """What each head of the model is to hear."""
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device, its waveforms in -1..1."""
         waveforms = self.waveforms.to(device, non_blocking=True)
         if not waveforms.is_floating_point():
             waveforms = waveforms.float() / FULL_SCALE
-        others = (self.waveform_lengths, self.tokens, self.token_lengths)
-        return Batch(self.ids, waveforms, *(tensor.to(device, non_blocking=True) for tensor in others))
+        targets = tuple((ids.to(device, non_blocking=True), n.to(device, non_blocking=True)) for ids, n in self.targets)
+        return Batch(self.ids, waveforms, self.waveform_lengths.to(device, non_blocking=True), targets)
 
 
 class SpeechDataset(Dataset[Item]):
-    """Waveforms and token ids of utterances, by `Draw`."""
+    """Waveforms and, where there is something to learn, targets of utterances, by `Draw`."""
 
-    def __init__(self, utterances: Sequence[Utterance], vocabulary: Vocabulary, sample_rate_hz: int) -> None:
+    def __init__(self, utterances: Sequence[Utterance], sample_rate_hz: int, targets: Targets | None = None) -> None:
         self.utterances = list(utterances)
-        self.vocabulary = vocabulary
         self.sample_rate_hz = sample_rate_hz
+        self.targets = targets
         self.kept: list[Samples] = []
-
-    @cached_property
-    def tokens(self) -> list[list[int]]:
-        """The token ids of each utterance."""
-        return [self.vocabulary.encode(utterance.text) for utterance in self.utterances]
 
     def keep(self, most_hours: float) -> None:
         """Reads everything into memory, when it is not more than that; else leaves it on disk."""
@@ -86,7 +82,7 @@ class SpeechDataset(Dataset[Item]):
         place, _ = draw
         utterance = self.utterances[place]
         waveform = self.kept[place] if self.kept else self._read(utterance)
-        return utterance.id, waveform, self.tokens[place]
+        return utterance.id, waveform, self.targets[place] if self.targets else ()
 
     def _read(self, utterance: Utterance) -> Samples:
         return _to_int16(read(utterance.audio_filepath, self.sample_rate_hz, utterance.offset_s, utterance.duration_s))
@@ -125,8 +121,10 @@ def load(dataset: SpeechDataset, batches: Sequence[list[Draw]], workers: int = 0
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    ids, waveforms, tokens = zip(*items, strict=True)
-    return Batch(list(ids), *pad(waveforms, np.int16), *pad(tokens, np.int64))
+    ids, waveforms, targets = zip(*items, strict=True)
+    return Batch(
+        list(ids), *pad(waveforms, np.int16), tuple(pad(head, np.int64) for head in zip(*targets, strict=True))
+    )
 
 
 def pad(rows: Sequence[Sequence[int] | Samples], kind: type[np.generic]) -> tuple[Tensor, Tensor]:

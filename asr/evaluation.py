@@ -86,7 +86,7 @@ def read_utterances(
         batch_s: Seconds of audio in a batch.
         processes: Share the work; all get all of it.
     """
-    dataset = SpeechDataset(utterances, recognizer.checkpoint.vocabulary, recognizer.sample_rate_hz)
+    dataset = SpeechDataset(utterances, recognizer.sample_rate_hz)
     ours = processes.share(plan(utterances, batch_s))
     readings = recognizer.read(load(dataset, ours), list(readers.values()))
     heard = dict(track(readings, "decoding", sum(map(len, ours))))

@@ -44,6 +44,8 @@ from asr.files import (
     sweep,
     write_json_lines,
 )
+from asr.lexicon.corpus import dictionary_file, lexicon_of_texts
+from asr.lexicon.entries import read_lexicon, write_lexicon
 from asr.manifest import Utterance, hours
 from asr.model import parameter_count
 from asr.preparation import Checks, write_data
@@ -56,7 +58,7 @@ from asr.scoring.figures import COMMIT, ENCODER, LANGUAGE, LICENCE, SEED, Result
 from asr.scoring.figures import FILE as RESULTS
 from asr.speech import CONVENIENCES, SpeechTask
 from asr.state import Progress
-from asr.text import Vocabulary, vocabulary_of
+from asr.text import Vocabulary, normalise, vocabulary_of
 from asr.training import Trainer
 from asr.tuned import WEIGHTS
 
@@ -65,6 +67,9 @@ STAGES = ("data-prep", "train", "decode", "score")
 
 SHARED_STAGES = ("train", "decode")
 """Those in which several processes work together; the others are the first one's."""
+
+LEXICON = "lexicon.txt"
+"""Among the data: the pronunciations of all words in the transcripts; beside a recipe: its own dictionary."""
 
 TRAINING_SECTIONS = ("text", "features", "model", "augmentation", "optimizer", "training")
 """Of the recipe's settings, those that the model comes from."""
@@ -154,7 +159,12 @@ class Experiment:
             "text": to_table(config.text),
             "features": to_table(config.features),
             "model": {"subsampling": config.model.subsampling},
+            **({"dictionary": digest(self._dictionary)} if config.text.hears_phones else {}),
         }
+
+    @property
+    def _dictionary(self) -> Path:
+        return dictionary_file(self.recipe.prepare_file.parent)
 
     @cached_property
     def _corpus_folder(self) -> Path | None:
@@ -186,13 +196,18 @@ class Experiment:
                 raise DataError(f"{corpus.folder}: nothing to {purpose}: no {', '.join(names)}")
             wanted |= {name: found[name] for name in names if name in found}
         data = self.folder / "data"
-        for stale in (*data.glob("*.jsonl"), *data.glob("vocabulary.json")):
-            stale.unlink()
+        for stale in (*data.glob("*.jsonl"), *data.glob("vocabulary.json"), data / LEXICON):
+            stale.unlink(missing_ok=True)
+        lexicon, phones = None, tuple[str, ...]()
+        if config.text.hears_phones:
+            texts = (normalise(utterance.text) for utterances in wanted.values() for utterance in utterances)
+            lexicon, phones = lexicon_of_texts(texts, self._dictionary, config.text.stress)
+            write_lexicon(data / LEXICON, lexicon)
         transcripts = (u.text for name in config.splits.train for u in wanted.get(name, ()))
-        vocabulary = vocabulary_of(config.text, transcripts)
-        write_data(wanted, Checks(vocabulary, config.features, config.model.subsampling), data)
+        vocabulary = vocabulary_of(config.text, transcripts, phones)
+        write_data(wanted, Checks(vocabulary, config.features, config.model.subsampling, lexicon), data)
         vocabulary.save(data / "vocabulary.json")
-        return [*sorted(data.glob("*.jsonl")), data / "vocabulary.json"]
+        return [*sorted(data.glob("*.jsonl")), data / "vocabulary.json", *data.glob(LEXICON)]
 
     # train
 
@@ -203,7 +218,8 @@ class Experiment:
         settings = {name: to_table(getattr(config, name)) for name in TRAINING_SECTIONS}
         for name in CONVENIENCES:
             del settings["training"][name]
-        inputs: Table = {"data": self.records.digests([*manifests, "data/vocabulary.json"]), **settings}
+        read = [*manifests, "data/vocabulary.json", *([f"data/{LEXICON}"] if config.text.hears_phones else [])]
+        inputs: Table = {"data": self.records.digests(read), **settings}
         if self.init_from:
             inputs["init_from"] = {name: digest(self.init_from / name) for name in MODEL_FILES}
         if self.noise:
@@ -224,15 +240,17 @@ class Experiment:
 
     def _train(self) -> list[Path]:
         config, trainer = self.recipe.config, self._trainer()
+        goal = trainer.task.goal
         results = self._results(trainer.checkpoint.model, {"Hardware": self._hardware})
 
         def card(progress: Progress) -> str:
-            dev = f"{progress.best_wer:.2%} (greedy, epoch {progress.best_epoch} of {config.training.epochs})"
-            return card_of(replace(results, facts={**results.facts, f"WER on {', '.join(config.splits.dev)}": dev}))
+            dev = f"{progress.best(goal):.2%} (greedy, epoch {progress.best_epoch} of {config.training.epochs})"
+            return card_of(replace(results, facts={**results.facts, f"{goal} on {', '.join(config.splits.dev)}": dev}))
 
         run_key = self.processes.from_first(lambda: digest_of(self._train_inputs()))
         progress = trainer.run(self._state, self.folder / "model", run_key, card)
-        say(f"train: best on dev in epoch {progress.best_epoch}, WER {progress.best_wer:.2%}: {self.folder / 'model'}")
+        best = f"{goal} {progress.best(goal):.2%}"
+        say(f"train: best on dev in epoch {progress.best_epoch}, {best}: {self.folder / 'model'}")
         # not the model card: the scores are written into it
         return [self.folder / "model" / name for name in MODEL_FILES]
 
@@ -254,7 +272,10 @@ class Experiment:
         noise = read_noise(self.noise, rate) if self.noise else []
         augmentation = Augmentation(config.augmentation, rate, noise)
         device = choose(self.device)
-        return SpeechTask(checkpoint, train, dev, config.training, augmentation, device, self.processes)
+        lexicon = None
+        if config.text.hears_phones:
+            lexicon = read_lexicon(self.folder / "data" / LEXICON, config.text.stress)
+        return SpeechTask(checkpoint, train, dev, config.training, augmentation, device, self.processes, lexicon)
 
     # decode
 

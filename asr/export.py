@@ -96,12 +96,13 @@ def compare(checkpoint: Checkpoint, networks: Mapping[str, Network], utterances:
 
     Args:
         networks: By name; more than `CLOSE` allows a name is not accepted.
-        utterances: There may be none; then there are no error rates.
+        utterances: There may be none; then there are no error rates, nor are there any of a model of phones alone.
 
     Raises:
         ModelError: Log-probabilities are too far off.
         AudioError: A recording cannot be read.
     """
+    vocabulary = checkpoint.vocabulary
     heard: dict[str, dict[str, str]] = {name: {} for name in networks}
     furthest = dict.fromkeys(networks, 0.0)
     with bar("comparing", len(utterances)) as advance:
@@ -110,11 +111,12 @@ def compare(checkpoint: Checkpoint, networks: Mapping[str, Network], utterances:
             true = next(iter(outputs.values()))
             for name, matrices in outputs.items():
                 furthest[name] = max(furthest[name], _difference(name, true, matrices))
-                texts = map(checkpoint.vocabulary.decode, map(greedy, matrices))
-                heard[name] |= zip(ids, texts, strict=False)  # noise has no ids
+                if vocabulary.spells:
+                    texts = (vocabulary.decode(greedy(vocabulary.of_text(matrix))) for matrix in matrices)
+                    heard[name] |= zip(ids, texts, strict=False)  # noise has no ids
             advance(len(ids))
-    references = {utterance.id: utterance.text for utterance in utterances}
-    errors = {name: total(score(references, heard[name]).values()) if utterances else None for name in networks}
+    references = {utterance.id: utterance.text for utterance in utterances if vocabulary.spells}
+    errors = {name: total(score(references, heard[name]).values()) if references else None for name in networks}
     return [Figures(name, furthest[name], errors[name]) for name in networks]
 
 
@@ -125,7 +127,7 @@ def _inputs(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> Iterator
         lengths = torch.linspace(longest, max(1, longest // 3), count).long()
         noise = torch.randn(count, longest, features.config.mel_bins, generator=chance)
         yield [], noise * length_mask(lengths, longest)[..., None], lengths
-    dataset = SpeechDataset(utterances, checkpoint.vocabulary, features.config.sample_rate_hz)
+    dataset = SpeechDataset(utterances, features.config.sample_rate_hz)
     for batch in load(dataset, plan(utterances, BATCH_S)):
         batch = batch.to(torch.device("cpu"))
         yield batch.ids, *features(batch.waveforms, batch.waveform_lengths)

@@ -34,7 +34,7 @@ class Learner:
     def __post_init__(self) -> None:
         self.checkpoint, self.device, self.processes = self.task.checkpoint, self.task.device, self.task.processes
         model = self.checkpoint.model
-        self.optimizer = Optimizer(model.parameters(), self.config)
+        self.optimizer = Optimizer(model, self.config)
         if self.processes.count > 1:
             model = DistributedDataParallel(model, gradient_as_bucket_view=True)
         self.model = model

@@ -1,7 +1,7 @@
-"""The optimiser: AdamW with a schedule, clipped gradients and a running average of the weights."""
+"""The optimiser: AdamW or Muon with a schedule, clipped gradients and a running average of the weights."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from asr.config import settings
+from asr.muon import Muon, matrices
 
 
 @settings
 class OptimizerConfig:
+    kind: Literal["adamw", "muon"] = "adamw"
+    """`muon`: the matrices of recurrent layers and of a Transformer by Muon (`asr.muon`), all else by AdamW."""
     learning_rate: Annotated[float, Gt(0)] = 1e-3
     """The highest of the schedule."""
     schedule: Literal["cosine", "one-cycle"] = "cosine"
@@ -37,10 +40,15 @@ class OptimizerConfig:
 class Optimizer:
     """Gradients in, new weights out."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> None:
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
         self.config = config
-        self.parameters: list[Tensor] = list(parameters)
-        self.adamw = torch.optim.AdamW(self.parameters, weight_decay=config.weight_decay, fused=True)
+        self.parameters: list[Tensor] = list(model.parameters())
+        by_muon = dict(matrices(model)) if config.kind == "muon" else {}
+        others = [parameter for parameter in self.parameters if parameter not in by_muon]
+        self.adamw = torch.optim.AdamW(others, weight_decay=config.weight_decay, fused=True)
+        self.parts: dict[str, torch.optim.Optimizer] = {"adamw": self.adamw}
+        if config.kind == "muon":
+            self.parts["muon"] = Muon(by_muon.items(), config.weight_decay)
         self.updates = 0
         self.average: list[Tensor] = []
         if config.average_decay:
@@ -59,9 +67,11 @@ class Optimizer:
         norm = float(clip_grad_norm_(self.parameters, self.config.gradient_clip))
         if math.isfinite(norm):
             for group in self.adamw.param_groups:
-                group["lr"] = learning_rate(done, self.config)
                 group["betas"] = (momentum(done, self.config), group["betas"][1])
-            self.adamw.step()
+            for part in self.parts.values():
+                for group in part.param_groups:
+                    group["lr"] = learning_rate(done, self.config)
+                part.step()
             self.updates += 1
             if self.average:
                 # the bound: an average over all updates so far, until there are enough of them
@@ -72,7 +82,8 @@ class Optimizer:
 
     def clear(self) -> None:
         """Forgets the gradients."""
-        self.adamw.zero_grad()
+        for part in self.parts.values():
+            part.zero_grad()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -86,10 +97,12 @@ class Optimizer:
 
     def state(self) -> dict[str, Any]:
         """All that the next update depends on, but for the weights."""
-        return {"adamw": self.adamw.state_dict(), "updates": self.updates, "average": self.average}
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return {**parts, "updates": self.updates, "average": self.average}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.adamw.load_state_dict(state["adamw"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
         self.updates = state["updates"]
         self.average = [value.to(own.device) for value, own in zip(state["average"], self.parameters, strict=False)]
 

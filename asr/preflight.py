@@ -27,6 +27,7 @@ from asr.features import FeatureConfig, frame_count, length_mask
 from asr.manifest import Utterance, hours
 from asr.model import output_frames
 from asr.progress import track_in_threads
+from asr.targets import Targets
 from asr.text import Vocabulary, frames_needed
 
 SHARES = (1 / 16, 1 / 4, 1 / 2, 1)
@@ -127,22 +128,22 @@ def manifests(splits: Mapping[str, Sequence[Utterance]]) -> Finding:
     return Finding("manifests", "; ".join(details), "; ".join(advice))
 
 
-def alphabet(vocabulary: Vocabulary, train: Sequence[Utterance]) -> Finding:
-    """Which tokens there are to learn from.
-
-    Raises:
-        DataError: A transcript cannot be encoded; names the utterance and the characters.
-    """
-    seen = {number for utterance in train for number in _encode(vocabulary, utterance)}
-    never = [token for number, token in enumerate(vocabulary.tokens) if number and number not in seen]
+def alphabet(vocabulary: Vocabulary, targets: Targets) -> Finding:
+    """Which tokens of each head there are to learn from."""
+    never, details = [], []
+    names = {"tokens": vocabulary.tokens, "phones": vocabulary.phones}
+    for head, (name, tokens) in enumerate((name, tokens) for name, tokens in names.items() if tokens):
+        seen = {number for place in range(len(targets)) for number in targets[place][head]}
+        never += [token for number, token in enumerate(tokens) if number and number not in seen]
+        details.append(f"{len(seen)} of {len(tokens) - 1} {name}")
     shown = ", ".join(map(repr, never[:10])) + (f" and {len(never) - 10} more" if len(never) > 10 else "")
-    detail = f"{len(seen)} of {len(vocabulary) - 1} tokens occur in training"
+    detail = f"{' and '.join(details)} occur in training"
     return Finding("alphabet", detail, f"never in training: {shown}" if never else "")
 
 
 def ctc(
     utterances: Sequence[Utterance],
-    vocabulary: Vocabulary,
+    targets: Targets,
     features: FeatureConfig,
     subsampling: int,
     speeds: Sequence[float],
@@ -157,7 +158,7 @@ def ctc(
         samples = round((utterance.duration_s or 0.0) * features.sample_rate_hz / speed)
         return output_frames(frame_count(samples, features), subsampling)
 
-    needs = [(utterance, frames_needed(_encode(vocabulary, utterance))) for utterance in utterances]
+    needs = [(utterance, max(map(frames_needed, targets[place]))) for place, utterance in enumerate(utterances)]
     if short := [(utterance, needed) for utterance, needed in needs if frames(utterance) < needed]:
         shown = ", ".join(f"{u.id!r} ({frames(u)} frames, {needed} needed)" for u, needed in short[:3])
         raise DataError(
@@ -318,10 +319,12 @@ def cut(batch: Batch, share: float) -> Batch:
     rows = math.ceil(count * share)
     samples = math.ceil(longest * (count * share / rows))
     lengths = batch.waveform_lengths[:rows].clamp(max=samples)
-    kept = (batch.token_lengths[:rows] * lengths // batch.waveform_lengths[:rows]).clamp(min=1)
-    tokens = batch.tokens[:rows, : int(kept.max())]
-    tokens = tokens * length_mask(kept, tokens.shape[1])
-    return Batch(batch.ids[:rows], batch.waveforms[:rows, :samples], lengths, tokens, kept)
+    targets = []
+    for tokens, token_lengths in batch.targets:
+        kept = (token_lengths[:rows] * lengths // batch.waveform_lengths[:rows]).clamp(min=1)
+        tokens = tokens[:rows, : int(kept.max())]
+        targets.append((tokens * length_mask(kept, tokens.shape[1]), kept))
+    return Batch(batch.ids[:rows], batch.waveforms[:rows, :samples], lengths, tuple(targets))
 
 
 def _trouble(problem: str, batch: Batch, longest_s: float, batch_s: float, fits: float) -> AsrError:
@@ -351,13 +354,6 @@ def _marks(utterance: Utterance) -> list[tuple[object, ...]]:
     """What gives away that two utterances are one: the id, or the samples (CRC-32 alone meets by chance in 100 h)."""
     same_samples = [(utterance.crc32, utterance.duration_s)] if utterance.crc32 else []
     return [(utterance.id,), *same_samples]
-
-
-def _encode(vocabulary: Vocabulary, utterance: Utterance) -> list[int]:
-    try:
-        return vocabulary.encode(utterance.text)
-    except DataError as error:
-        raise DataError(f"{utterance.id}: {error}") from error
 
 
 def _count(number: int, thing: str) -> str:

@@ -12,9 +12,11 @@ from asr.audio import read
 from asr.errors import AsrError, DataError
 from asr.features import FeatureConfig, frame_count
 from asr.files import write_json_lines
+from asr.lexicon.entries import Lexicon
 from asr.manifest import Utterance, hours, to_record, write_manifest
 from asr.model import output_frames
 from asr.progress import say, track_in_threads
+from asr.targets import Targets
 from asr.text import Vocabulary, frames_needed, normalise
 
 
@@ -25,6 +27,8 @@ class Checks:
     vocabulary: Vocabulary
     features: FeatureConfig
     subsampling: int
+    lexicon: Lexicon | None = None
+    """With phones: the pronunciations of all words."""
 
     def check(self, utterance: Utterance) -> Utterance:
         """The utterance with its text normalised, its duration measured and its samples summed up.
@@ -35,12 +39,13 @@ class Checks:
         text = normalise(utterance.text)
         if not text:
             raise DataError("no transcript")
-        ids = self.vocabulary.encode(text)
+        heads = Targets(self.vocabulary, [("", text)], self.lexicon)[0]
         rate = self.features.sample_rate_hz
         waveform = read(utterance.audio_filepath, rate, utterance.offset_s, utterance.duration_s)
         if not waveform.any():
             raise DataError("silent: every sample is zero")
         frames = output_frames(frame_count(len(waveform), self.features), self.subsampling)
+        ids = max(heads, key=frames_needed)
         if frames < frames_needed(ids):
             needed = frames_needed(ids)
             raise DataError(f"too short for its text: {frames} frames, and {len(ids)} tokens need {needed}")

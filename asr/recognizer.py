@@ -20,7 +20,6 @@ from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, kind_of, load_model
 from asr.config import nearest
 from asr.dataset import Batch
-from asr.decoding import greedy
 from asr.device import choose
 from asr.errors import AudioError, ModelError
 from asr.features import SILENCE, length_mask
@@ -98,12 +97,6 @@ class Recognizer:
     def hearing(self) -> Hearing:
         features, tokens = self.checkpoint.features, len(self.checkpoint.vocabulary)
         return Hearing(self.model, features, self.frame_s, tokens, self.device)
-
-    def decode(self, batches: Iterable[Batch]) -> Iterator[tuple[str, str]]:
-        """The id and the greedy transcript of every utterance of the batches."""
-        for batch in batches:
-            paths = map(greedy, self.matrices(batch))
-            yield from zip(batch.ids, map(self.checkpoint.vocabulary.decode, paths), strict=True)
 
     def read(self, batches: Iterable[Batch], readers: Sequence[Reader]) -> Iterator[tuple[str, list[Reading]]]:
         """The id of every utterance of the batches with what each of the readers makes of it."""

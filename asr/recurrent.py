@@ -4,7 +4,7 @@ Shapes: B utterances, T frames, D inputs, H units in each direction. What a cell
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -61,6 +61,10 @@ class Bidirectional(nn.Module):
             (backwards if name.endswith("_reverse") else forwards).append(weight)
         return forwards, backwards
 
+    def matrices(self) -> Iterator[tuple[Tensor, int]]:
+        """The weights from units to units, each with the number of its gates and candidates: see `asr.muon`."""
+        return _matrices(self, CELLS[self.cell])
+
     def cells(self) -> tuple[Cell, Cell]:
         """The cells that run forwards and backwards, spelled out, with the weights of this layer: to look into them."""
         forwards, backwards = self.sides()
@@ -114,6 +118,10 @@ class UnidirectionalLSTM(nn.Module):
         self.lstm = nn.LSTM(inputs, hidden, batch_first=True)
         LSTM.initialise(self.lstm.named_parameters())
 
+    def matrices(self) -> Iterator[tuple[Tensor, int]]:
+        """As those of `Bidirectional`."""
+        return _matrices(self, LSTM)
+
     def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Runs the layer over a padded batch, which needs no packing: what is padding lies behind all that counts.
 
@@ -126,6 +134,12 @@ class UnidirectionalLSTM(nn.Module):
         """
         outputs: tuple[Tensor, State] = self.lstm(inputs, state)
         return outputs
+
+
+def _matrices(layer: nn.Module, cell: type[Cell]) -> Iterator[tuple[Tensor, int]]:
+    for name, weight in layer.named_parameters():
+        if ".weight_" in name:
+            yield weight, len(cell.drives)
 
 
 class _Weights(nn.Module):

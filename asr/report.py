@@ -11,7 +11,7 @@ from asr.dashboard import best_epoch
 from asr.files import writing
 from asr.scoring.figures import FILE, Figures, Results, write_results
 
-LOSS, WER, CER = "tab:blue", "tab:red", "tab:orange"
+LOSS, WER, CER, PER = "tab:blue", "tab:red", "tab:orange", "tab:purple"
 """Colours in the picture of a training."""
 
 
@@ -102,12 +102,16 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
     _draw(above, history, "loss", color=LOSS, label="training loss")
     _draw(rates, history, "dev_wer", 100, color=WER, label="dev WER")
     _draw(rates, history, "dev_cer", 100, color=CER, label="dev CER", linewidth=0.8, markersize=3)
+    _draw(rates, history, "dev_per", 100, color=PER, label="dev PER", linewidth=0.8, markersize=3)
     _draw(rates, history, "dev_perplexity", color=WER, label="dev perplexity")
     of_text = any("dev_perplexity" in record for record in history)
     if (best := best_epoch(history)) and not of_text:
-        epoch, wer = best["epoch"], 100 * best["dev_wer"]
-        dot = {"marker": "o", "markersize": 7, "markeredgecolor": "white", "linestyle": "", "color": WER}
-        rates.plot(epoch, wer, **dot, label=f"best WER: {wer:.2f} %, epoch {epoch}")
+        name = "WER" if "dev_wer" in best else "PER"
+        epoch, rate = best["epoch"], 100 * best[f"dev_{name.lower()}"]
+        dot = {"marker": "o", "markersize": 7, "markeredgecolor": "white", "linestyle": ""}
+        rates.plot(
+            epoch, rate, **dot, color=WER if name == "WER" else PER, label=f"best {name}: {rate:.2f} %, epoch {epoch}"
+        )
     _arrange(above, "loss a token" if of_text else "CTC loss a token", LOSS)
     _arrange(rates, "perplexity on dev" if of_text else "error rate on dev, %", WER)
     for axes in below:

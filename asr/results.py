@@ -166,9 +166,10 @@ def _state(folder: Path) -> str:
         return "scored by an earlier version: score again with --force"
     history = folder / "training" / "history.jsonl"
     best = best_epoch(read_json_lines(history)) if history.is_file() else None
-    if best is None or "dev_wer" not in best:
+    goal = next((name for name in ("WER", "PER") if best and f"dev_{name.lower()}" in best), None)
+    if best is None or goal is None:
         return "not trained yet"
-    return f"not scored yet; best WER on dev {best['dev_wer']:.2%}, epoch {best['epoch']}"
+    return f"not scored yet; best {goal} on dev {best[f'dev_{goal.lower()}']:.2%}, epoch {best['epoch']}"
 
 
 def _made_with(folder: Path, results: Results) -> bool:

@@ -1,16 +1,17 @@
-"""Speech as a training task: utterances with their transcripts, augmentation, the CTC loss, word errors on dev.
+"""Speech as a training task: utterances with their transcripts, augmentation, the CTC losses, errors on dev.
 
 Everything random follows from the seed, the epoch and the utterance. Shapes: B utterances, N samples, T frames,
 V tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
+from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
@@ -18,13 +19,17 @@ from asr import preflight
 from asr.augment import Augmentation, chances
 from asr.checkpoint import Checkpoint
 from asr.config import settings
-from asr.dataset import Batch, Draw, SpeechDataset, load, plan
+from asr.dataset import Batch, Draw, Padded, SpeechDataset, load, plan
+from asr.decoding import greedy
 from asr.distributed import Processes
 from asr.errors import ModelError
 from asr.features import length_mask
+from asr.lexicon.entries import Lexicon
 from asr.manifest import Utterance, hours
 from asr.metrics import score, total
+from asr.progress import track
 from asr.recognizer import Recognizer
+from asr.targets import Targets
 from asr.task import Score, Tally
 from asr.training import RunConfig
 
@@ -40,6 +45,12 @@ class TrainingConfig(RunConfig):
     """Processes that read recordings; 0 reads in the training process."""
     keep_hours: Annotated[float, Ge(0)] = 20.0
     """Training data up to this much is read once and kept in memory (115 MB an hour at 16 kHz)."""
+    phone_weight: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """With two heads: what the loss of the phones counts; that of the text counts the rest."""
+    choose_every: Annotated[int, Ge(0)] = 5
+    """With phones: epochs after which, again and again, words with several pronunciations are aligned, and each is
+    taught as it was said; 0: always the likeliest.
+    """
 
 
 @dataclass
@@ -53,13 +64,19 @@ class SpeechTask:
     augmentation: Augmentation
     device: torch.device
     processes: Processes = field(default_factory=Processes)
-    goal: str = "WER"
+    lexicon: Lexicon | None = None
+    """With phones: the pronunciations of all words."""
     idle: Draw = (0, 1.0)
 
     def __post_init__(self) -> None:
-        features = self.checkpoint.features.config
-        self.train_set = SpeechDataset(self.train, self.checkpoint.vocabulary, features.sample_rate_hz)
-        self.dev_set = SpeechDataset(self.dev, self.checkpoint.vocabulary, features.sample_rate_hz)
+        features, vocabulary = self.checkpoint.features.config, self.checkpoint.vocabulary
+        self.goal = "WER" if vocabulary.spells else "PER"
+        self.targets, dev_targets = (
+            Targets(vocabulary, [(each.id, each.text) for each in part], self.lexicon)
+            for part in (self.train, self.dev)
+        )
+        self.train_set = SpeechDataset(self.train, features.sample_rate_hz, self.targets)
+        self.dev_set = SpeechDataset(self.dev, features.sample_rate_hz, dev_targets)
         self.recognizer = Recognizer(self.checkpoint, self.device)
         self.augmentation.to(self.device)
         self.frames_per_s = features.sample_rate_hz / features.hop_samples
@@ -71,8 +88,8 @@ class SpeechTask:
         vocabulary, features = self.checkpoint.vocabulary, self.checkpoint.features.config
         speeds, subsampling = self.augmentation.config.speeds, self.checkpoint.model.config.subsampling
         yield preflight.manifests({"train": self.train, "dev": self.dev})
-        yield preflight.alphabet(vocabulary, self.train)
-        yield preflight.ctc(self.train, vocabulary, features, subsampling, speeds)
+        yield preflight.alphabet(vocabulary, self.targets)
+        yield preflight.ctc(self.train, self.targets, features, subsampling, speeds)
 
     def try_longest(self, rehearse: Callable[[Batch, Sequence[Draw]], None], later_bytes: int) -> preflight.Memory:
         slowest = (min(self.augmentation.config.speeds),)
@@ -91,6 +108,27 @@ class SpeechTask:
         if not resumed:
             self._fit_normalisation()
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Now and then hears which of their pronunciations words were given."""
+        every = self.config.choose_every
+        if not (self.checkpoint.vocabulary.phones and every and epoch and epoch % every == 0):
+            return
+        places = list(self.targets.open)
+        utterances = [self.train[place] for place in places]
+        batches = plan(utterances, self.config.batch_s)
+        dataset = SpeechDataset(utterances, self.train_set.sample_rate_hz)
+        dataset.kept = [self.train_set.kept[place] for place in places] if self.train_set.kept else []
+        heard = load(dataset, batches, self.config.workers)
+        for draws, batch in zip(track(batches, "choosing pronunciations"), heard, strict=True):
+            for (number, _), matrix in zip(draws, self.recognizer.matrices(batch), strict=True):
+                self.targets.choose(places[number], matrix)
+
+    def state(self) -> dict[str, Any]:
+        return self.targets.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.targets.load_state(state)
+
     def plan(self, epoch: int) -> list[list[Draw]]:
         return plan(self.train, self.config.batch_s, self.augmentation.config.speeds, self.config.seed, epoch)
 
@@ -98,7 +136,7 @@ class SpeechTask:
         return load(self.train_set, batches, self.config.workers)
 
     def tokens(self, draw: Draw) -> int:
-        return len(self.train_set.tokens[draw[0]])
+        return len(self.targets[draw[0]][0])
 
     def losses(
         self, forward: Callable[..., Any], batch: Batch, draws: Sequence[Draw], epoch: int
@@ -109,34 +147,52 @@ class SpeechTask:
         features, lengths = self.checkpoint.features(waveforms, samples)
         features = self.augmentation.features(features, lengths, chance, self.frames_per_s)
         log_probabilities, frames = forward(features, lengths)
-        losses = ctc(log_probabilities, frames, batch)
+        heads = log_probabilities.split(self.checkpoint.vocabulary.heads, dim=2)
+        of_heads = [ctc(head, frames, target) for head, target in zip(heads, batch.targets, strict=True)]
+        losses = of_heads[0]
+        if len(of_heads) > 1:
+            losses = losses.lerp(of_heads[1], self.config.phone_weight)
         with torch.no_grad():
-            inside = length_mask(frames, log_probabilities.shape[1])
-            blanks = ((log_probabilities.argmax(2) == 0) & inside).sum()
-            repeats = (batch.tokens[:, 1:] == batch.tokens[:, :-1]) & (batch.tokens[:, 1:] > 0)
-            infeasible = (frames < batch.token_lengths + repeats.sum(1)).sum()
-            sums = (losses.sum(), batch.token_lengths.sum(), frames.sum(), blanks, samples.sum(), infeasible)
-            loss, tokens, count, blank, heard, short = torch.stack([value.to(losses) for value in sums]).tolist()
+            (tokens, token_lengths), inside = batch.targets[0], length_mask(frames, log_probabilities.shape[1])
+            blanks = ((heads[0].argmax(2) == 0) & inside).sum()
+            repeats = (tokens[:, 1:] == tokens[:, :-1]) & (tokens[:, 1:] > 0)
+            infeasible = (frames < token_lengths + repeats.sum(1)).sum()
+            sums = (losses.sum(), token_lengths.sum(), frames.sum(), blanks, samples.sum(), infeasible)
+            loss, learned, count, blank, heard, short = torch.stack([value.to(losses) for value in sums]).tolist()
         rate = self.checkpoint.features.config.sample_rate_hz
-        return losses, Tally(loss, tokens, count, blank, heard / rate, short)
+        return losses, Tally(loss, learned, count, blank, heard / rate, short)
 
     def memory_trouble(self, batch: Batch, when: str) -> AbstractContextManager[None]:
         longest_s = batch.waveforms.shape[1] / self.train_set.sample_rate_hz
         return preflight.memory_trouble(batch, longest_s, self.config.batch_s, when)
 
     def evaluate(self, tally: Tally) -> Score:
-        """The error rates of greedy decoding."""
-        batches = self.processes.share(plan(self.dev, self.config.batch_s))
-        heard = dict(self.recognizer.decode(load(self.dev_set, batches, self.config.workers)))
-        hypotheses = {name: text for part in self.processes.gather(heard) for name, text in part.items()}
-        errors = total(score({u.id: u.text for u in self.dev}, hypotheses).values())
-        advice = "" if any(hypotheses.values()) else self._silence(tally.figures()["blank_share"])
-        return Score({"wer": errors.wer, "cer": errors.cer}, advice)
+        """The error rates of greedy decoding: of words and characters, of phones."""
+        vocabulary, batches = self.checkpoint.vocabulary, self.processes.share(plan(self.dev, self.config.batch_s))
+        texts: dict[str, str] = {}
+        phones: dict[int, list[int]] = {}
+        for draws, batch in zip(batches, load(self.dev_set, batches, self.config.workers), strict=True):
+            for name, (place, _), matrix in zip(batch.ids, draws, self.recognizer.matrices(batch), strict=True):
+                if vocabulary.spells:
+                    texts[name] = vocabulary.decode(greedy(vocabulary.of_text(matrix)))
+                if vocabulary.phones:
+                    phones[place] = greedy(vocabulary.of_phones(matrix))
+        texts = {name: text for part in self.processes.gather(texts) for name, text in part.items()}
+        phones = {place: said for part in self.processes.gather(phones) for place, said in part.items()}
+        figures = {}
+        if vocabulary.spells:
+            errors = total(score({u.id: u.text for u in self.dev}, texts).values())
+            figures = {"wer": errors.wer, "cer": errors.cer}
+        if vocabulary.phones:
+            figures["per"] = self._phone_error_rate(phones)
+        heard = any(texts.values()) or any(phones.values())
+        return Score(figures, "" if heard else self._silence(tally.figures()["blank_share"]))
 
     def prove(self, saved: Checkpoint) -> None:
         """By what both hear in the first batch of dev."""
         (batch,) = load(self.dev_set, plan(self.dev, self.config.batch_s)[:1])
-        if list(Recognizer(saved, self.device).decode([batch])) != list(self.recognizer.decode([batch])):
+        theirs, ours = (map(greedy, each.matrices(batch)) for each in (Recognizer(saved, self.device), self.recognizer))
+        if list(theirs) != list(ours):
             raise ModelError("what was saved decodes differently from what was trained; the last good model is kept")
 
     def _fit_normalisation(self) -> None:
@@ -148,6 +204,13 @@ class SpeechTask:
             inside = torch.cat([frames[length_mask(lengths, frames.shape[1])] for frames, lengths in parts])
             features.fit(inside)
 
+    def _phone_error_rate(self, heard: Mapping[int, Sequence[int]]) -> float:
+        """Against the likeliest pronunciation of each word, which is not always what was said."""
+        assert self.dev_set.targets is not None
+        references = {place: self.dev_set.targets[place][-1] for place in heard}
+        errors = sum(Levenshtein.distance(heard[place], references[place]) for place in heard)
+        return errors / max(1, sum(map(len, references.values())))
+
     def _silence(self, blank_share: float) -> str:
         return (
             f"nothing at all has been heard in dev, and {blank_share:.0%} of the frames are blank. The usual causes: "
@@ -156,16 +219,16 @@ class SpeechTask:
         )
 
 
-def ctc(log_probabilities: Tensor, frames: Tensor, batch: Batch) -> Tensor:
+def ctc(log_probabilities: Tensor, frames: Tensor, target: Padded) -> Tensor:
     """The CTC loss of each utterance, (B,), in float32; zero for one with fewer frames than it needs.
 
     Args:
-        log_probabilities: (B, T, V).
+        log_probabilities: (B, T, V) of one head.
         frames: (B,) how many of T count.
-        batch: Whose tokens are to be found.
+        target: The tokens that are to be heard.
     """
     if log_probabilities.device.type == "mps":  # PyTorch has no CTC there
         log_probabilities = log_probabilities.cpu()
     by_time = log_probabilities.float().transpose(0, 1)
-    lengths = (frames.to(by_time.device), batch.token_lengths.to(by_time.device))
-    return ctc_loss(by_time, batch.tokens.to(by_time.device), *lengths, reduction="none", zero_infinity=True)
+    frames, tokens, token_lengths = (each.to(by_time.device) for each in (frames, *target))
+    return ctc_loss(by_time, tokens, frames, token_lengths, reduction="none", zero_infinity=True)

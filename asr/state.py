@@ -24,6 +24,8 @@ class Progress:
     """Updates made of this epoch."""
     best_wer: float = math.inf
     best_cer: float = math.inf
+    best_per: float = math.inf
+    """Phone error rate."""
     best_perplexity: float = math.inf
     """Of a language model, which has no error rates."""
     best_epoch: int = 0
@@ -33,6 +35,13 @@ class Progress:
     tally: Tally = field(default_factory=Tally)
     """Of this epoch."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    task: dict[str, Any] = field(default_factory=dict)
+    """The state of the task, when this was written."""
+
+    def best(self, name: str) -> float:
+        """The best so far of a figure on dev, such as WER."""
+        value: float = getattr(self, f"best_{name.lower()}")
+        return value
 
     def improves(self, epoch: int, figures: Mapping[str, float]) -> bool:
         """Whether these figures on dev are the best so far, which are then noted as such.

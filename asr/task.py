@@ -108,6 +108,14 @@ class Task(Protocol):
     def begin(self, resumed: bool) -> None:
         """Makes all ready for the first step, also what a new model has to know of the data."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Changes what there is to learn, by what is known at the beginning of an epoch, from 0."""
+
+    def state(self) -> dict[str, Any]:
+        """What was so changed, as plain data: a run goes on with it."""
+
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
     def plan(self, epoch: int) -> list[list[Draw]]:
         """The batches of an epoch, from 0; depends on nothing but the settings and the data."""
 

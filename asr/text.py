@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from io import BytesIO
@@ -27,6 +27,8 @@ Matrix = Any
 """An array of NumPy or a tensor."""
 
 BLANK = "<blank>"
+SILENCE = "SIL"
+"""Among the phones of a model: what may be heard between words."""
 SPACE_IN_PIECES = "\N{LOWER ONE EIGHTH BLOCK}"
 """SentencePiece writes a space so; in front of a piece it begins a word."""
 RESERVED = {SPACE_IN_PIECES, "\N{LOWER FIVE EIGHTHS BLOCK}", "\0"}
@@ -37,10 +39,24 @@ RESERVED = {SPACE_IN_PIECES, "\N{LOWER FIVE EIGHTHS BLOCK}", "\0"}
 class TextConfig:
     alphabet: Annotated[str, MinLen(1)] = " 'abcdefghijklmnopqrstuvwxyz"
     """Every character that a normalised transcript may hold; with a space, transcripts have words."""
-    units: Literal["characters", "pieces"] = "characters"
-    """What the model spells with: characters, or pieces of words learned from the training transcripts."""
+    units: Literal["characters", "sentencepiece", "phones"] = "characters"
+    """What the model hears: characters; pieces of words learned from the training transcripts; or the phones that a
+    pronunciation dictionary gives for the words, which only a search with a lexicon makes text of.
+    """
     pieces: Annotated[int, Ge(1)] = 500
-    """With pieces, how many at most; each character of the alphabet is one, and a small corpus has no more to learn."""
+    """With sentencepiece, how many at most; each character of the alphabet is one, and a small corpus has no more to
+    learn.
+    """
+    phones: bool = False
+    """A second head, of phones, beside that of characters or pieces."""
+    stress: bool = False
+    """Tell the vowels of CMUdict apart by their stress."""
+    silence: bool = False
+    """With phones, a token for the silence at either end of an utterance and, where it is heard, between words."""
+
+    @property
+    def hears_phones(self) -> bool:
+        return self.phones or self.units == "phones"
 
 
 def normalise(text: str) -> str:
@@ -209,15 +225,23 @@ class Vocabulary:
         return _sentencepiece().SentencePieceProcessor(model_proto=self.sentencepiece)
 
 
-def vocabulary_of(config: TextConfig, texts: Iterable[str]) -> Vocabulary:
+def vocabulary_of(config: TextConfig, texts: Iterable[str], phones: Iterable[str] = ()) -> Vocabulary:
     """The vocabulary that the settings ask for; the training transcripts are read only when pieces are to be learned.
+
+    Args:
+        phones: Those of the dictionary, where the model is to hear phones.
 
     Raises:
         AsrError: As `Vocabulary.of_pieces`.
     """
-    if config.units == "pieces":
-        return Vocabulary.of_pieces(texts, config.alphabet, config.pieces)
-    return Vocabulary.of_characters(config.alphabet)
+    heard: tuple[str, ...] = ()
+    if config.hears_phones:
+        heard = (BLANK, *sorted(set(phones)), *([SILENCE] if config.silence else []))
+    if config.units == "phones":
+        return Vocabulary((), phones=heard)
+    if config.units == "sentencepiece":
+        return replace(Vocabulary.of_pieces(texts, config.alphabet, config.pieces), phones=heard)
+    return replace(Vocabulary.of_characters(config.alphabet), phones=heard)
 
 
 def frames_needed(ids: Sequence[int]) -> int:

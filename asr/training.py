@@ -159,6 +159,8 @@ class Trainer:
     def _train_epoch(self, stop_requested: Callable[[], bool], save: Callable[[], None]) -> bool:
         """Makes the updates of the epoch that are left; False when a stop was asked for."""
         progress, together = self.progress, self.optimizer_config.accumulate
+        if not progress.step:
+            self.task.begin_epoch(progress.epoch)
         batches = self.task.plan(progress.epoch)
         groups = [batches[start : start + together] for start in range(0, len(batches), together)]
         ours = [list(self.processes.share(draws)) for draws in batches[progress.step * together :]]
@@ -269,12 +271,14 @@ class Trainer:
 
     def save_state(self, path: Path, run_key: str) -> None:
         """Writes all that the run needs to go on; the first process does it for all."""
-        self.saved_at = time.monotonic()
+        self.saved_at, self.progress.task = time.monotonic(), self.task.state()
         if self.processes.first:
             write_state(path, run_key, self.checkpoint, self.learner.optimizer, self.progress)
 
     def load_state(self, path: Path, run_key: str) -> bool:
         """Takes up a saved run; False when there is none with this key."""
         progress = read_state(path, run_key, self.checkpoint, self.learner.optimizer)
-        self.progress = progress or self.progress
+        if progress:
+            self.progress = progress
+            self.task.load_state(progress.task)
         return all(self.processes.gather(progress is not None))

@@ -4,6 +4,7 @@ Shapes: B utterances, T frames, W the width, N heads.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,13 @@ class TransformerLayer(nn.Module):
             nn.Linear(width, feed_forward), nn.ReLU(), nn.Dropout(dropout), nn.Linear(feed_forward, width)
         )
         self.dropout = nn.Dropout(dropout)
+
+    def matrices(self) -> Iterator[tuple[Tensor, int]]:
+        """The weights from units to units, each with the number of blocks that its rows fall into: see `asr.muon`."""
+        yield self.attention.weight, 3
+        for layer in (self.projection, *self.feed_forward):
+            if isinstance(layer, nn.Linear):
+                yield layer.weight, 1
 
     def forward(self, frames: Tensor, inside: Tensor) -> Tensor:
         """(B, T, W) to (B, T, W), where (B, 1, 1, T) `inside` says which frames may be attended to."""

@@ -136,12 +136,11 @@ def hear(recognizer: Recognizer, manifest: Path) -> Dev:
     utterances = [replace(each, text=normalise(each.text)) for each in read_manifest(manifest)]
     if not any(utterance.text for utterance in utterances):
         raise DataError(f"{manifest}: no transcripts to tune on")
-    unknown = recognizer.checkpoint.vocabulary.unknown("".join(utterance.text for utterance in utterances))
-    if unknown:
+    vocabulary = recognizer.checkpoint.vocabulary
+    unknown = vocabulary.unknown("".join(utterance.text for utterance in utterances))
+    if vocabulary.spells and unknown:
         say(f"warning: {manifest}: characters that the model cannot write: {' '.join(map(repr, unknown))}")
-    dataset = SpeechDataset(
-        [replace(each, text="") for each in utterances], recognizer.checkpoint.vocabulary, recognizer.sample_rate_hz
-    )
+    dataset = SpeechDataset(utterances, recognizer.sample_rate_hz)
     batches = load(dataset, plan(utterances, BATCH_S))
     heard = {
         name: matrix

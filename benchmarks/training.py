@@ -248,7 +248,7 @@ class Bare:
         ours = trainer.checkpoint.model
         self.model = CTCModel(trainer.checkpoint.features.config.mel_bins, ours.heads, ours.config)
         self.model.to(trainer.device).train()
-        self.optimizer = Optimizer(self.model.parameters(), OptimizerConfig())
+        self.optimizer = Optimizer(self.model, OptimizerConfig())
 
     def features(self, draws: list[Draw]):
         """A batch on the device, and its features."""
@@ -264,7 +264,7 @@ class Bare:
         learner = self.trainer.learner
         with torch.autocast(learner.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
             log_probabilities, frames = self.model(features, lengths)
-        (ctc(log_probabilities, frames, batch).sum() / batch.token_lengths.sum()).backward()
+        (ctc(log_probabilities, frames, batch.targets[0]).sum() / batch.targets[0][1].sum()).backward()
         self.optimizer.update(0.5)
 
     def chance(self, draws: list[Draw]):

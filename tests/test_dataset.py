@@ -7,6 +7,7 @@ from conftest import write_tone
 from asr.audio import read
 from asr.dataset import SpeechDataset, load, pad, plan
 from asr.manifest import Utterance
+from asr.targets import Targets
 from asr.text import Vocabulary
 
 
@@ -47,9 +48,9 @@ def test_too_long_for_a_batch_is_a_batch_of_its_own():
 @pytest.fixture
 def dataset(tmp_path):
     paths = [write_tone(tmp_path / f"{n}.wav", duration_s=0.5 + n / 4) for n in range(3)]
-    vocabulary = Vocabulary.of_characters(" ab")
     items = [Utterance(f"u{n}", path, "ab a"[: n + 1], duration_s=0.5 + n / 4) for n, path in enumerate(paths)]
-    return SpeechDataset(items, vocabulary, 16000)
+    targets = Targets(Vocabulary.of_characters(" ab"), [(each.id, each.text) for each in items])
+    return SpeechDataset(items, 16000, targets)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -62,8 +63,9 @@ def test_batches_are_padded_with_zeros(dataset, workers):
     there = first.to(torch.device("cpu"))
     np.testing.assert_array_equal(there.waveforms[1].numpy(), read(dataset.utterances[2].audio_filepath, 16000))
     assert torch.equal(there.to(torch.device("cpu")).waveforms, there.waveforms)
-    assert first.tokens.tolist() == [[2, 0, 0], [2, 3, 1]]
-    assert first.token_lengths.tolist() == [1, 3]
+    ((tokens, token_lengths),) = first.targets
+    assert tokens.tolist() == [[2, 0, 0], [2, 3, 1]]
+    assert token_lengths.tolist() == [1, 3]
     assert second.ids == ["u1"]
 
 
@@ -82,9 +84,7 @@ def test_kept_in_memory_is_what_is_on_disk(dataset):
 def test_full_scale_survives_16_bits(tmp_path):
     extremes = np.array([-32768, 32767, 1, -1, 0] * 800, dtype=np.int16)
     soundfile.write(tmp_path / "extremes.wav", extremes, 16000)
-    dataset = SpeechDataset(
-        [Utterance("u", tmp_path / "extremes.wav", "a", duration_s=0.25)], Vocabulary.of_characters("a"), 16000
-    )
+    dataset = SpeechDataset([Utterance("u", tmp_path / "extremes.wav", "a", duration_s=0.25)], 16000)
     np.testing.assert_array_equal(dataset[0, 1.0][1], extremes)
 
 

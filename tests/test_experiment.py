@@ -361,7 +361,7 @@ def test_training_waits_for_nobody(again):
 
 def test_a_recipe_of_pieces_goes_all_the_way(tmp_path, capsys):
     pytest.importorskip("sentencepiece")
-    pieces = changed("text.units=pieces", "text.pieces=12", "corpus.options.train_utterances=8")
+    pieces = changed("text.units=sentencepiece", "text.pieces=12", "corpus.options.train_utterances=8")
     experiment(tmp_path, pieces).run()
     exp = tmp_path / "exp"
     table = read_json(exp / "data" / "vocabulary.json")
@@ -381,4 +381,4 @@ def test_a_recipe_of_pieces_goes_all_the_way(tmp_path, capsys):
 def test_too_few_pieces_for_the_alphabet_are_one_line(tmp_path):
     pytest.importorskip("sentencepiece")
     with pytest.raises(ConfigError, match=r"text\.pieces = 3: too few: each of the 4 characters"):
-        experiment(tmp_path, changed("text.units=pieces", "text.pieces=3")).run("data-prep", "data-prep")
+        experiment(tmp_path, changed("text.units=sentencepiece", "text.pieces=3")).run("data-prep", "data-prep")

@@ -71,7 +71,7 @@ def same(left, right):
 def learn(learner, items, updates=1, epoch=0):
     for number in range(updates):
         batch = collate(items)
-        learner.add(batch, DRAWS[: len(items)], int(batch.token_lengths.sum()), epoch, number)
+        learner.add(batch, DRAWS[: len(items)], int(batch.targets[0][1].sum()), epoch, number)
         tally = learner.update(number / 10)
     return tally
 
@@ -219,7 +219,7 @@ def test_the_gradient_is_that_of_the_mean_over_tokens(items):
     learner, batch = made(), collate(items)
     parameters = list(learner.checkpoint.model.parameters())
     losses, _ = learner.losses(batch, DRAWS, epoch=0)
-    tokens = int(batch.token_lengths.sum())
+    tokens = int(batch.targets[0][1].sum())
     expected = torch.autograd.grad(losses.sum() / tokens, parameters)
     learner.add(batch, DRAWS, tokens, 0, 0)
     for parameter, gradient in zip(parameters, expected, strict=True):

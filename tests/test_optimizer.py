@@ -1,15 +1,18 @@
+import copy
 import math
+from collections.abc import Iterable
 
 import pytest
 import torch
 from torch import nn
 
 from asr.optimizer import Optimizer, OptimizerConfig, learning_rate, momentum
+from asr.recurrent import Bidirectional
 
 
 def one_weight(config: OptimizerConfig, value: float = 0.0) -> tuple[nn.Parameter, Optimizer]:
     weight = nn.Parameter(torch.tensor([value]))
-    return weight, Optimizer([weight], config)
+    return weight, Optimizer(nn.ParameterList([weight]), config)
 
 
 def test_cosine_rises_and_falls():
@@ -99,3 +102,65 @@ def test_two_and_two_updates_are_four(config):
     assert torch.equal(whole, second)
     assert all(torch.equal(a, b) for a, b in zip(optimizer.average, after.average, strict=True))
     assert after.updates == 4
+
+
+class Small(nn.Module):
+    """A recurrent layer and a head, with weights that depend on the seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer, self.head = Bidirectional(6, 4), nn.Linear(8, 3)
+
+
+def taught(model: nn.Module, optimizer: Optimizer, numbers: Iterable[int], of: int = 4) -> None:
+    for number in numbers:
+        chance = torch.Generator().manual_seed(number)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=chance)
+        optimizer.update(number / of)
+
+
+def test_muon_takes_the_matrices_of_layers_and_adamw_the_rest():
+    by_adamw, by_both = Small(), Small()
+    before = {name: value.clone() for name, value in by_adamw.named_parameters()}
+    for model, kind in ((by_adamw, "adamw"), (by_both, "muon")):
+        taught(model, Optimizer(model, OptimizerConfig(kind=kind)), range(1, 3))
+    alike = {name: torch.equal(value, by_both.get_parameter(name)) for name, value in by_adamw.named_parameters()}
+    assert alike == {name: ".weight_" not in name for name in before}
+    assert all(not torch.equal(value, before[name]) for name, value in by_both.named_parameters())
+
+
+def test_muons_rate_follows_the_schedule_and_its_momentum_does_not():
+    model = Small()
+    config = OptimizerConfig(kind="muon", learning_rate=2.0, schedule="one-cycle", warmup_share=0.4, weight_decay=0.3)
+    optimizer = Optimizer(model, config)
+    taught(model, optimizer, [7], of=10)
+    for group in optimizer.parts["muon"].param_groups:
+        assert (group["lr"], group["weight_decay"]) == pytest.approx((1.0, 0.3))
+        assert not {"betas", "momentum"} & group.keys()
+    assert optimizer.adamw.param_groups[0]["betas"] == pytest.approx((0.9, 0.999))
+
+
+def test_two_and_two_updates_are_four_with_muon():
+    config = OptimizerConfig(kind="muon", average_decay=0.9)
+    whole, first, second = Small(), Small(), Small(seed=1)
+    taught(whole, Optimizer(whole, config), range(4))
+    before, after = Optimizer(first, config), Optimizer(second, config)
+    taught(first, before, range(2))
+    second.load_state_dict(first.state_dict())
+    after.load_state(copy.deepcopy(before.state()))
+    taught(second, after, range(2, 4))
+    assert all(map(torch.equal, whole.parameters(), second.parameters()))
+    assert not any(map(torch.equal, whole.parameters(), first.parameters()))
+
+
+def test_with_muon_a_gradient_that_is_not_finite_changes_nothing_and_none_stays():
+    model = Small()
+    optimizer = Optimizer(model, OptimizerConfig(kind="muon"))
+    before = [parameter.clone() for parameter in model.parameters()]
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, math.inf)
+    assert not math.isfinite(optimizer.update(0.5))
+    assert all(map(torch.equal, before, model.parameters()))
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -13,10 +13,12 @@ from asr import preflight
 from asr.dataset import Batch
 from asr.errors import AsrError, DataError
 from asr.features import FeatureConfig, LogMel, frame_count
+from asr.lexicon.entries import lexicon_of
 from asr.manifest import Utterance
 from asr.model import CTCModel, ModelConfig, output_frames
 from asr.preflight import Finding, Memory, Trial, cut, memory_trouble
-from asr.text import Vocabulary, frames_needed
+from asr.targets import Targets
+from asr.text import BLANK, Vocabulary, frames_needed
 
 CPU = torch.device("cpu")
 FEATURES = FeatureConfig(16000, hop_ms=10)  # 1 + 100 frames a second
@@ -27,7 +29,7 @@ def batch(rows=8, samples=16000, tokens=10):
     lengths = torch.tensor([samples - 100 * row for row in range(rows)])
     ids = [f"u{row}" for row in range(rows)]
     texts = torch.arange(1, tokens + 1).repeat(rows, 1)
-    return Batch(ids, torch.ones(rows, samples, dtype=torch.int16), lengths, texts, torch.full((rows,), tokens))
+    return Batch(ids, torch.ones(rows, samples, dtype=torch.int16), lengths, ((texts, torch.full((rows,), tokens)),))
 
 
 def test_a_finding_in_words():
@@ -184,33 +186,40 @@ def test_manifests_that_cannot_be_used(recordings, spoil, message):
 # alphabet
 
 
+def learned(vocabulary, *texts):
+    return preflight.alphabet(vocabulary, Targets(vocabulary, [("u", text) for text in texts]))
+
+
 def said(*texts, duration_s=1.0):
     return [Utterance(f"u{n}", Path("a.wav"), text, duration_s=duration_s) for n, text in enumerate(texts)]
 
 
 def test_tokens_that_never_occur_are_mentioned():
     vocabulary = Vocabulary.of_characters(" abcq")
-    assert str(preflight.alphabet(vocabulary, said("a b", "qc"))) == "alphabet: 5 of 5 tokens occur in training"
-    finding = preflight.alphabet(vocabulary, said("a b", "a"))
+    assert str(learned(vocabulary, "a b", "qc")) == "alphabet: 5 of 5 tokens occur in training"
+    finding = learned(vocabulary, "a b", "a")
     assert str(finding) == "alphabet: 3 of 5 tokens occur in training; warning: never in training: 'c', 'q'"
 
 
 def test_many_of_them_are_shown_shortly():
     vocabulary = Vocabulary.of_characters("abcdefghijklm")
-    advice = preflight.alphabet(vocabulary, said("a")).advice
+    advice = learned(vocabulary, "a").advice
     assert advice == "never in training: 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k' and 2 more"
 
 
-def test_a_text_outside_the_alphabet_is_refused():
-    with pytest.raises(DataError, match=r"^u1: characters outside the alphabet: '!' 'z'$"):
-        preflight.alphabet(Vocabulary.of_characters("ab"), said("ab", "az!"))
+def test_each_head_has_its_tokens():
+    vocabulary = Vocabulary((BLANK, "a", "b"), phones=(BLANK, "A", "B"))
+    targets = Targets(vocabulary, [("u", "ab")], lexicon_of([("ab", ("A",), 1.0)]))
+    expected = "2 of 2 tokens and 1 of 2 phones occur in training; warning: never in training: 'B'"
+    assert str(preflight.alphabet(vocabulary, targets)) == f"alphabet: {expected}"
 
 
 # ctc
 
 
 def feasible(utterances, subsampling=4, speeds=(1.0,)):
-    return preflight.ctc(utterances, Vocabulary.of_characters("ab"), FEATURES, subsampling, speeds)
+    targets = Targets(Vocabulary.of_characters("ab"), [(each.id, each.text) for each in utterances])
+    return preflight.ctc(utterances, targets, FEATURES, subsampling, speeds)
 
 
 def test_the_tightest_utterance():
@@ -248,10 +257,11 @@ def test_a_cut_batch_is_that_share(rows, share):
     whole = batch(rows)
     part = cut(whole, share)
     assert part.waveforms.numel() / whole.waveforms.numel() == pytest.approx(share, rel=0.001)
-    assert len(part.ids) == len(part.waveforms) == len(part.waveform_lengths) == len(part.token_lengths)
+    ((part_tokens, token_lengths),) = part.targets
+    assert len(part.ids) == len(part.waveforms) == len(part.waveform_lengths) == len(token_lengths)
     assert part.waveform_lengths.max() <= part.waveforms.shape[1]
-    assert part.tokens.shape[1] == part.token_lengths.max() >= 1
-    for tokens, count in zip(part.tokens, part.token_lengths, strict=True):
+    assert part_tokens.shape[1] == token_lengths.max() >= 1
+    for tokens, count in zip(part_tokens, token_lengths, strict=True):
         assert tokens[:count].all()
         assert not tokens[count:].any()
 
@@ -259,8 +269,9 @@ def test_a_cut_batch_is_that_share(rows, share):
 def test_a_whole_share_is_the_batch():
     whole, part = batch(), cut(batch(), 1)
     assert part.ids == whole.ids
-    for name in ("waveforms", "waveform_lengths", "tokens", "token_lengths"):
+    for name in ("waveforms", "waveform_lengths"):
         assert torch.equal(getattr(part, name), getattr(whole, name)), name
+    assert all(map(torch.equal, part.targets[0], whole.targets[0]))
 
 
 def test_ctc_can_spell_what_is_cut():
@@ -268,7 +279,7 @@ def test_ctc_can_spell_what_is_cut():
     for share in (0.1, 0.25, 0.5, 0.9):
         part = cut(whole, share)
         frames = output_frames(frame_count(int(part.waveform_lengths[0]), FEATURES), 4)
-        assert frames_needed(part.tokens[0].tolist()) <= frames
+        assert frames_needed(part.targets[0][0][0].tolist()) <= frames
 
 
 @pytest.fixture
@@ -376,7 +387,7 @@ def test_the_memory_of_a_model_is_foretold(encoder):
         part = part.to(CPU)
         log_probabilities, frames = model(*features(part.waveforms, part.waveform_lengths))
         losses = ctc_loss(
-            log_probabilities.transpose(0, 1), part.tokens, frames, part.token_lengths, zero_infinity=True
+            log_probabilities.transpose(0, 1), part.targets[0][0], frames, part.targets[0][1], zero_infinity=True
         )
         losses.backward()
         model.zero_grad()

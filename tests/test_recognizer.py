@@ -48,8 +48,9 @@ def test_a_batch_says_what_its_parts_say(recognizer, sweep, tmp_path):
     for number, samples in enumerate((32000, 5000, 20000, 12345)):
         soundfile.write(tmp_path / f"{number}.wav", sweep[:samples], 16000, subtype="FLOAT")
         utterances.append(Utterance(f"u{number}", tmp_path / f"{number}.wav", "a", duration_s=samples / 16000))
-    dataset = SpeechDataset(utterances, recognizer.checkpoint.vocabulary, 16000)
-    together = dict(recognizer.decode(load(dataset, plan(utterances, 100.0))))
+    dataset = SpeechDataset(utterances, 16000)
+    readings = recognizer.read(load(dataset, plan(utterances, 100.0)), [recognizer.reader])
+    together = {name: reading.text for name, (reading,) in readings}
     assert together == {u.id: recognizer.transcribe(u.audio_filepath).text for u in utterances}
 
 

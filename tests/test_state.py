@@ -32,7 +32,7 @@ def begun(seed=0):
     torch.manual_seed(seed)
     model = ModelConfig(channels=2, layers=1, hidden=4)
     checkpoint = create(FeatureConfig(8000, 16), model, Vocabulary.of_characters("ab"), {})
-    return checkpoint, Optimizer(checkpoint.model.parameters(), OptimizerConfig(average_decay=0.9))
+    return checkpoint, Optimizer(checkpoint.model, OptimizerConfig(average_decay=0.9))
 
 
 def update(checkpoint, optimizer, seed):

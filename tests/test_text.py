@@ -229,7 +229,7 @@ def test_characters_are_the_default_and_read_no_transcript():
 
 
 def test_the_settings_choose_the_units(pieces):
-    config = build(TextConfig, {"units": "pieces", "pieces": 500}, "recipe.toml")
+    config = build(TextConfig, {"units": "sentencepiece", "pieces": 500}, "recipe.toml")
     assert vocabulary_of(config, iter(TEXTS)) == pieces
 
 

@@ -83,6 +83,15 @@ class TextTask:
     def begin(self, resumed: bool) -> None:
         """All is ready: the text is in memory, and a new model needs to know no more of it than its vocabulary."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """The text is the same in every epoch."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """There is none."""
+
     def plan(self, epoch: int) -> list[list[int]]:
         return plan(self.lengths, self.config.batch_tokens, self.config.seed, epoch)
 

@@ -1,0 +1,96 @@
+"""What a model is to hear in utterances: for each of its heads the tokens of the text, as letters or as phones.
+
+Where a word has several pronunciations the likeliest is taught, until `Targets.choose` hears which one was said. Where
+there is a token for silence, it is taught at either end of an utterance, until then.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from asr.errors import DataError
+from asr.lexicon.choose import Variants, choose, with_silence
+from asr.lexicon.entries import Lexicon
+from asr.text import SILENCE, Matrix, Vocabulary
+
+
+class Targets:
+    """The tokens of utterances, by their places.
+
+    Args:
+        vocabulary: With phones there has to be a lexicon.
+        texts: Utterances' names, for errors to tell, and normalised transcripts.
+        lexicon: Of all words in the transcripts.
+
+    Raises:
+        DataError: A character outside the alphabet, or a word without a pronunciation; names the utterance and it.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, texts: Iterable[tuple[str, str]], lexicon: Lexicon | None = None
+    ) -> None:
+        self._vocabulary, self._lexicon = vocabulary, lexicon or Lexicon({})
+        self._numbers = {phone: number for number, phone in enumerate(vocabulary.phones)}
+        self._spelled: list[list[int]] = []
+        self._words: list[Sequence[Variants]] = []
+        self._known: dict[str, Variants] = {}
+        for name, text in texts:
+            try:
+                self._spelled.append(vocabulary.encode(text) if vocabulary.spells else [])
+                self._words.append(self._variants(text.split()) if vocabulary.phones else [])
+            except DataError as error:
+                raise DataError(f"{name}: {error}" if name else str(error)) from error
+        self._chosen = [[0] * len(words) for words in self._words]
+        if SILENCE in self._numbers:
+            for chosen in self._chosen:
+                chosen[0] = chosen[-1] = 1
+
+    def __len__(self) -> int:
+        return len(self._spelled)
+
+    def __getitem__(self, place: int) -> tuple[list[int], ...]:
+        """The tokens of an utterance, for each head."""
+        heads = [self._spelled[place]] if self._vocabulary.spells else []
+        return (*heads, self._said(place)) if self._vocabulary.phones else tuple(heads)
+
+    @property
+    def open(self) -> Iterator[int]:
+        """The places of the utterances in which there is something to choose."""
+        return (place for place, words in enumerate(self._words) if any(len(variants) > 1 for variants in words))
+
+    def choose(self, place: int, matrix: Matrix) -> None:
+        """Takes for each word of an utterance the variant on the likeliest path.
+
+        Args:
+            matrix: (T, V), natural log-probabilities of all heads; left alone where no choice would fit into it.
+        """
+        with suppress(DataError):
+            self._chosen[place] = choose(self._vocabulary.of_phones(matrix), self._words[place])
+
+    def state(self) -> dict[str, Any]:
+        """What was chosen, as plain data."""
+        return {"chosen": self._chosen}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._chosen = state.get("chosen", self._chosen)
+
+    def _said(self, place: int) -> list[int]:
+        words = zip(self._words[place], self._chosen[place], strict=True)
+        return list(chain.from_iterable(variants[number] for variants, number in words))
+
+    def _variants(self, words: Sequence[str]) -> Sequence[Variants]:
+        """Of each word all ways to say it; silences around them, where there is a token for them."""
+        for word in words:
+            if word not in self._known:
+                self._known[word] = self._of_word(word)
+        variants = [self._known[word] for word in words]
+        return with_silence(variants, self._numbers[SILENCE]) if SILENCE in self._numbers else variants
+
+    def _of_word(self, word: str) -> Variants:
+        if word not in self._lexicon:
+            raise DataError(f"no pronunciation: {word!r}")
+        try:
+            return [tuple(self._numbers[phone] for phone in each.phones) for each in self._lexicon[word]]
+        except KeyError as error:
+            raise DataError(f"{word!r}: unknown phone {error.args[0]!r}") from error
