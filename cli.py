@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr import __version__
-from asr.commands import inspection, language, recipes, results, scoring, speech
+from asr.commands import inspection, language, lexicon, recipes, results, scoring, speech
 from asr.commands.options import complain, given
 from asr.errors import AsrError, Interrupted
 
@@ -43,6 +43,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(language.app, name="lm")
+app.add_typer(lexicon.app, name="lexicon")
 
 
 @app.callback(invoke_without_command=True)

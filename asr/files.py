@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,8 @@ from asr.errors import AsrError, DataError
 
 UNFINISHED = ".unfinished"
 """How the names of files end that are being written."""
+
+STDIN = Path("-")
 
 
 @contextmanager
@@ -160,13 +163,30 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     """The lines of a text file that are not blank, each with its number, counted from 1.
 
     Raises:
-        DataError: It is missing, unreadable or not UTF-8; names the path.
+        DataError: As `read_text`.
+    """
+    return [(number, line) for number, line in enumerate(read_text(path).splitlines(), start=1) if line.strip()]
+
+
+def read_text(path: Path) -> str:
+    """The text in a file, or on stdin where the path is `-`, without a byte order mark.
+
+    Raises:
+        DataError: It is missing, unreadable or not UTF-8; names the path and, of what is not UTF-8, the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
+        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+    except OSError as error:
         raise DataError(f"{path}: {_reason(error)}") from error
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: the file is UTF-16; save it as UTF-8")
+    if (zero := data.find(b"\0")) >= 0:
+        raise DataError(f"{path}: not text (byte {zero} is zero)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); is it Latin-1?") from error
 
 
 def digest(path: Path) -> str:

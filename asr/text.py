@@ -64,8 +64,9 @@ def normalise(text: str) -> str:
 
     Nothing is taken out: what the alphabet lacks is left for `Vocabulary.unknown` to name.
     """
-    text = unicodedata.normalize("NFKC", text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return " ".join(text.split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return " ".join(text.lower().split())
 
 
 @dataclass(frozen=True)

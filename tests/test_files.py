@@ -1,3 +1,4 @@
+import codecs
 import errno
 import json
 import multiprocessing
@@ -19,6 +20,8 @@ from asr.files import (
     make_folder,
     read_json,
     read_json_lines,
+    read_lines,
+    read_text,
     sweep,
     write_json,
     write_json_lines,
@@ -70,6 +73,29 @@ def test_json_lines_errors_name_the_file(tmp_path, content):
 def test_json_errors_name_the_file(tmp_path):
     with pytest.raises(DataError, match=r"none\.json: No such file"):
         read_json(tmp_path / "none.json")
+
+
+def test_lines_have_their_numbers_and_no_byte_order_mark(tmp_path):
+    (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF8 + "né\r\n \r\nso\n".encode())
+    assert read_lines(tmp_path / "a.txt") == [(1, "né"), (3, "so")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("so".encode("utf-16"), "a.txt: the file is UTF-16; save it as UTF-8"),
+        ("so".encode("utf-16-le"), "a.txt: not text (byte 1 is zero)"),
+        (b"so\ncaf\xe9 so\n", "a.txt:2: not UTF-8 (byte 0xe9); is it Latin-1?"),
+        (None, "a.txt: No such file or directory"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    if content:
+        (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        read_text(Path("a.txt"))
+    assert str(raised.value) == message
 
 
 def test_digests(tmp_path):

@@ -62,7 +62,9 @@ def test_lines_that_stand_twice_are_told(tmp_path, capsys):
         ("a AH\nb QQ\n", "lexicon.txt:2: 'b': unknown phone 'QQ'; known are AH B"),
         ("a 1.5 AH\n", "lexicon.txt:1: 'a': a probability of 1.5"),
         ("a nan AH\n", "lexicon.txt:1: 'a': a probability of nan"),
-        ("caf\u00e9 K AH\n".encode("latin-1"), "lexicon.txt: .*utf-8"),
+        (";;; nothing\n# else\n", "lexicon.txt: no words"),
+        ("a AH\ncaf\u00e9 K AH\n".encode("latin-1"), "lexicon.txt:2: not UTF-8 .byte 0xe9.; is it Latin-1"),
+        ("a AH\n".encode("utf-16"), "lexicon.txt: the file is UTF-16; save it as UTF-8"),
     ],
 )
 def test_what_is_no_lexicon_is_refused(tmp_path, text, message):

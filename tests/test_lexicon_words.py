@@ -1,3 +1,6 @@
+import io
+from pathlib import Path
+
 import pytest
 
 from asr.errors import DataError
@@ -9,11 +12,16 @@ def test_the_words_of_a_dictionary_and_of_a_list(tmp_path):
     path.write_text(
         ";;; CMUdict\n# comment\na AH0\na(2) EY1\n'bout B AW1 T\n\nb(x) B\n(2) T UW1\nnaïve\n", encoding="utf-8"
     )
-    assert read_words(path) == {"a", "'bout", "b(x)", "(2)", "naïve"}
+    assert list(read_words(path)) == ["a", "'bout", "b(x)", "(2)", "naïve"]
+
+
+def test_words_on_stdin(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"two\r\none\r\ntwo\r\n")))
+    assert list(read_words(Path("-"))) == ["two", "one"]
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "no words"), (b"\n;;; x\n", "no words"), (b"\xff\xfe", "utf-8")]
+    ("content", "message"), [(b"", "no words"), (b"\n;;; x\n", "no words"), ("so".encode("utf-16"), "UTF-16")]
 )
 def test_what_is_no_lexicon_is_refused(tmp_path, content, message):
     path = tmp_path / "lexicon.txt"
@@ -29,6 +37,6 @@ def arpa(path, words):
 
 
 def test_the_words_of_a_language_model(tmp_path):
-    assert read_words(arpa(tmp_path / "lm.arpa", ["a", "cat"])) == {"a", "cat"}
+    assert list(read_words(arpa(tmp_path / "lm.arpa", ["cat", "a"]))) == ["cat", "a"]
     with pytest.raises(DataError, match=r"lm\.arpa: a language model of characters has no words"):
         read_words(arpa(tmp_path / "lm.arpa", ["a", "b"]))

@@ -7,9 +7,9 @@ read 0.7 R EH D           Kaldi's lexiconp.txt, which is what `write_lexicon` wr
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from asr.errors import DataError
@@ -26,7 +26,7 @@ NUMBERED = re.compile(r"(.+)\(\d+\)")
 Phones = tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pronunciation:
     phones: Phones
     probability: float = 1.0
@@ -64,11 +64,10 @@ class Lexicon:
 
 def lexicon_of(lines: Iterable[tuple[str, Phones, float]]) -> Lexicon:
     """A lexicon from words, phones and probabilities; of two equal pronunciations of a word, the likelier is kept."""
-    found: dict[str, dict[Phones, float]] = {}
+    found: dict[str, tuple[Pronunciation, ...]] = {}
     for word, phones, probability in lines:
-        known = found.setdefault(word, {})
-        known[phones] = max(probability, known.get(phones, 0.0))
-    return Lexicon({word: _ranked(known) for word, known in found.items()})
+        found[word] = (*found.get(word, ()), Pronunciation(phones, probability))
+    return Lexicon({word: _ranked(pronunciations) for word, pronunciations in found.items()})
 
 
 def read_lexicon(path: Path, stress: bool = False, phones: Collection[str] = ()) -> Lexicon:
@@ -83,19 +82,21 @@ def read_lexicon(path: Path, stress: bool = False, phones: Collection[str] = ())
         DataError: Missing, unreadable, not UTF-8 or empty; a line without phones, with a phone that is not known, or
             with a probability that is not in 0..1; names the file and the line.
     """
-    lines = [(number, line.split("#")[0].split()) for number, line in read_lines(path) if not line.startswith(";;;")]
-    lines = [(number, columns) for number, columns in lines if columns]
-    if not lines:
+    lexicon, repeated = read_with_repeated(path, stress, phones)
+    if repeated:
+        say(f"warning: {path}: {len(repeated)} lines stand more than once, such as {repeated[0]!r}; taken once")
+    return lexicon
+
+
+def read_with_repeated(path: Path, stress: bool = False, phones: Collection[str] = ()) -> tuple[Lexicon, list[str]]:
+    """A lexicon as `read_lexicon` reads it, and the lines that stand in its file more than once."""
+    lines = read_lines(path)
+    weighted = all(_is_number(columns[1]) for _, columns in _in_columns(lines) if len(columns) > 1)
+    lexicon = lexicon_of(_parsed(path, lines, weighted, stress, frozenset(phones)))
+    if not lexicon:
         raise DataError(f"{path}: no words")
-    weighted = all(_is_number(columns[1]) for _, columns in lines if len(columns) > 1)
-    known, found = frozenset(phones), []
-    for number, (word, *rest) in lines:
-        try:
-            found.append(_parse(word, rest, weighted, stress, known))
-        except DataError as error:
-            raise DataError(f"{path}:{number}: {error}") from error
-    _tell_repeated(path, lines)
-    return lexicon_of(found)
+    counts = Counter(" ".join(columns) for _, columns in _in_columns(lines))
+    return lexicon, [line for line, count in counts.items() if count > 1]
 
 
 def write_lexicon(path: Path, lexicon: Lexicon) -> None:
@@ -110,27 +111,54 @@ def write_lexicon(path: Path, lexicon: Lexicon) -> None:
                 stream.write(f"{word} {each.probability:.4g} {' '.join(each.phones)}\n")
 
 
+def _in_columns(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Split one by one: Python's garbage collector goes over all that is kept again and again."""
+    for number, line in lines:
+        if not line.startswith(";;;") and (columns := line.partition("#")[0].split()):
+            yield number, columns
+
+
+def _parsed(
+    path: Path, lines: Iterable[tuple[int, str]], weighted: bool, stress: bool, known: Collection[str]
+) -> Iterator[tuple[str, Phones, float]]:
+    for number, (word, *rest) in _in_columns(lines):
+        try:
+            yield _parse(word, rest, weighted, stress, known)
+        except DataError as error:
+            raise DataError(f"{path}:{number}: {error}") from error
+
+
 def _parse(
     word: str, rest: list[str], weighted: bool, stress: bool, known: Collection[str]
 ) -> tuple[str, Phones, float]:
-    numbered = NUMBERED.fullmatch(word)
+    numbered = word.endswith(")") and NUMBERED.fullmatch(word)
     word = normalise(numbered[1] if numbered else word)
     probability = float(rest[0]) if weighted and rest else 1.0
     if not 0 < probability <= 1:
         raise DataError(f"{word!r}: a probability of {rest[0]}; it must be above 0 and at most 1")
     said = rest[1:] if weighted else rest
-    phones = tuple(said if stress else [STRESSED.sub(r"\1", phone) for phone in said])
+    phones = tuple(said if stress else map(_without_stress, said))
     if not phones:
         raise DataError(f"{word!r} has no phones; a word, then its phones, was expected")
-    if unknown := [phone for phone in phones if known and phone not in known]:
+    if known and (unknown := [phone for phone in phones if phone not in known]):
         raise DataError(f"{word!r}: unknown phone {unknown[0]!r}; known are {' '.join(sorted(known))}")
     return word, phones, probability
 
 
-def _ranked(known: Mapping[Phones, float]) -> tuple[Pronunciation, ...]:
-    best = max(known.values())
-    ranked = sorted(known.items(), key=lambda item: -item[1])
-    return tuple(Pronunciation(phones, probability / best) for phones, probability in ranked)
+@cache
+def _without_stress(phone: str) -> str:
+    return STRESSED.sub(r"\1", phone)
+
+
+def _ranked(said: tuple[Pronunciation, ...]) -> tuple[Pronunciation, ...]:
+    if len(said) == 1 and said[0].probability == 1.0:
+        return said
+    best = max(each.probability for each in said)
+    found: dict[Phones, float] = {}
+    for each in said:
+        found[each.phones] = max(each.probability / best, found.get(each.phones, 0.0))
+    ranked = sorted(found.items(), key=lambda item: -item[1])
+    return tuple(Pronunciation(phones, probability) for phones, probability in ranked)
 
 
 def _is_number(text: str) -> bool:
@@ -139,9 +167,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _tell_repeated(path: Path, lines: Iterable[tuple[int, list[str]]]) -> None:
-    counts = Counter(" ".join(columns) for _, columns in lines)
-    if repeated := [line for line, count in counts.items() if count > 1]:
-        say(f"warning: {path}: {len(repeated)} lines stand more than once, such as {repeated[0]!r}; taken once")

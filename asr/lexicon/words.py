@@ -1,5 +1,6 @@
 """The words that a recogniser could have known."""
 
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from asr.errors import DataError
@@ -7,12 +8,15 @@ from asr.files import read_lines
 from asr.lm.arpa import read_vocabulary
 
 
-def read_words(path: Path) -> set[str]:
-    """The words of a pronunciation dictionary in CMUdict's or Kaldi's format, of a list with a word a line, or of a
-    language model (`.arpa`, `.arpa.gz`).
+def read_words(path: Path) -> AbstractSet[str]:
+    """The words, in their order, of a pronunciation dictionary in CMUdict's or Kaldi's format, of a list with a word a
+    line, or of a language model (`.arpa`, `.arpa.gz`).
 
     In a dictionary, a word is what stands in front of the first white space; `(2)` behind it marks another
     pronunciation.
+
+    Args:
+        path: `-` is stdin, which is no language model.
 
     Raises:
         DataError: Missing, unreadable, or there is no word in it; names the path.
@@ -22,11 +26,11 @@ def read_words(path: Path) -> set[str]:
         units, words = read_vocabulary(path)
         if units != "words":
             raise DataError(f"{path}: a language model of {units} has no words")
-        return set(words)
-    found = {line.split(maxsplit=1)[0] for _, line in read_lines(path) if not line.startswith((";;;", "#"))}
+        return dict.fromkeys(words).keys()
+    found = [line.split(maxsplit=1)[0] for _, line in read_lines(path) if not line.startswith((";;;", "#"))]
     if not found:
         raise DataError(f"{path}: no words")
-    return {_without_number(word) for word in found}
+    return dict.fromkeys(map(_without_number, found)).keys()
 
 
 def _without_number(word: str) -> str:

@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from asr.errors import DataError
-from asr.files import read_lines
+from asr.files import STDIN, read_lines, read_text
 from asr.scoring import parsers
 from asr.scoring.entries import COMMENT, Entry, Source, check, distinct
 from asr.scoring.parsers import Parser
@@ -21,8 +20,6 @@ __all__ = ["Entry", "Kind", "Texts", "read_speakers", "read_texts", "read_togeth
 Kind = Literal[
     "manifest", "JSON lines", "JSON", "Kaldi text", "trn", "stm", "ctm", "CSV", "TSV", "plain lines", "folder of texts"
 ]
-
-STDIN = Path("-")
 
 PARSERS: dict[Kind, Parser] = {
     "manifest": parsers.json_lines,
@@ -273,19 +270,7 @@ def _folder(path: Path) -> Texts:
 
 
 def _read(path: Path, empty: bool = False) -> str:
-    """A file's text, without a byte order mark."""
-    try:
-        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    if not data and not empty:
+    text = read_text(path)
+    if not text and not empty:
         raise DataError(f"{path}: the file is empty")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path}: the file is UTF-16; save it as UTF-8")
-    if (zero := data.find(b"\0")) >= 0:
-        raise DataError(f"{path}: not text (byte {zero} is zero)")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); is it Latin-1?") from error
+    return text
