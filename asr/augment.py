@@ -1,4 +1,6 @@
-"""Training data made harder on the device: speed, rooms, noise and gain on waveforms, SpecAugment masks on features.
+"""Training data made harder on the device.
+
+Waveforms get another speed, rooms, noise and gain; log-mel frames other voices; features SpecAugment's masks.
 
 Chance belongs to the utterance: what happens to it in an epoch is the same in any batch, order or process.
 
@@ -6,9 +8,7 @@ Shapes: B utterances, K of them chosen, N samples, T frames, F mel bins, M masks
 """
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
-from functools import partial
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Annotated
 
 import numpy as np
@@ -18,27 +18,12 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.fft import irfft, rfft
-from torch.linalg import vector_norm
-from torchaudio.functional import resample
 
-from asr.audio import Waveform, read
+from asr.audio import Waveform
 from asr.config import settings
-from asr.errors import AudioError, DataError
 from asr.features import length_mask
-from asr.progress import say, track_in_threads
-
-ROOMS = 32
-ECHO_DELAY_S = 0.003
-ECHOES_DB = (-12.0, 0.0)
-"""All that the walls of a room send back, against the direct sound."""
-
-NOISE_SAMPLES = 1 << 20
-NOISE_COLOURS = (0.0, 0.5, 1.0, 1.5, 2.0)
-"""The power falls with frequency f as 1/f^colour (white, ..., pink, ..., brown) ..."""
-NOISE_FROM_HZ = 50.0
-"""... from here on; below it is level, or else most of it would be rumble that no microphone picks up."""
-NOISE_HOURS = 2
-NOISE_FILES = {".aac", ".aif", ".aiff", ".amr", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav"}
+from asr.noise import ROOMS, around, coloured_noise, make_rooms, norm, rings_of
+from asr.voices import at_speeds, at_tempos, warped
 
 Chance = Iterator[Tensor]
 """Each `next` is (B,) on the CPU, uniform in [0, 1): a number for each utterance."""
@@ -58,6 +43,10 @@ DecayTime = Annotated[float, Ge(0.02), Le(5)]
 class AugmentationConfig:
     speeds: Annotated[tuple[Annotated[float, Gt(0.3), Le(3)], ...], MinLen(1)] = (1.0,)
     """One is drawn for each utterance; 1.1 plays it a tenth faster, pitch and all."""
+    tempo: Annotated[float, Ge(0), Le(0.5)] = 0.0
+    """Utterances last longer or shorter by up to this share, and keep their pitch; a batch may grow by as much."""
+    warp: Annotated[float, Ge(0), Le(0.5)] = 0.0
+    """Speakers' vocal tracts are longer or shorter by up to this share: formants move along the mel bins."""
     gain_db: Annotated[float, Ge(0)] = 0.0
     """Level changes by up to this much either way."""
     noise_share: Share = 0.0
@@ -104,11 +93,12 @@ class Augmentation(nn.Module):
     def __init__(self, config: AugmentationConfig, sample_rate_hz: int, noise: Sequence[Waveform] = ()) -> None:
         super().__init__()
         self.config = config
+        self.slow = False
         rooms = rings = torch.empty(0, 0)
         if config.reverberation_share:
             rooms = make_rooms(*config.reverberation_s, sample_rate_hz)
         if config.noise_share and noise:
-            rings = torch.from_numpy(np.concatenate([waveform / _power(waveform) ** 0.5 for waveform in noise]))[None]
+            rings = rings_of(noise)
         elif config.noise_share:
             rings = coloured_noise(sample_rate_hz)
         self.register_buffer("rooms", rooms, persistent=False)
@@ -150,7 +140,7 @@ class Augmentation(nn.Module):
         size = _fft_size(samples + responses.shape[1] - 1)
         wet = irfft(rfft(dry, size) * rfft(responses, size), size)[:, :samples]
         wet = wet * length_mask(lengths[rows], samples)
-        wet *= _norm(dry) / _norm(wet).clamp(min=1e-10)
+        wet *= norm(dry) / norm(wet).clamp(min=1e-10)
         return waveforms.index_copy(0, rows.to(waveforms.device), wet)
 
     def _add_noise(self, waveforms: Tensor, lengths: Tensor, chance: Chance) -> Tensor:
@@ -164,12 +154,40 @@ class Augmentation(nn.Module):
         samples = waveforms.shape[1]
         rings = (ring * len(self.noise)).long().tolist()
         firsts = (start.double() * self.noise.shape[1]).long().tolist()
-        stretches = [_around(self.noise[row], first, samples) for row, first in zip(rings, firsts, strict=True)]
+        stretches = [around(self.noise[row], first, samples) for row, first in zip(rings, firsts, strict=True)]
         noise = torch.stack(stretches) * length_mask(lengths[rows], samples)
         low_db, high_db = self.config.noise_snr_db
         factor = 10 ** (-(low_db + (high_db - low_db) * ratio) / 20).to(waveforms)[:, None]
-        noise *= factor * _norm(waveforms[rows]) / _norm(noise).maximum(0.1 * lengths[rows, None].sqrt())
+        noise *= factor * norm(waveforms[rows]) / norm(noise).maximum(0.1 * lengths[rows, None].sqrt())
         return waveforms.index_add(0, rows.to(waveforms.device), noise)
+
+    def voices(self, frames: Tensor, lengths: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
+        """The utterances as other speakers might say them, quicker or slower, with a shorter or longer vocal tract.
+
+        Args:
+            frames: (B, T, F), before they are normalised.
+            lengths: (B,) frames.
+            chance: Decides how far.
+
+        Returns:
+            (B, T', F) frames, and how many of them there are, (B,).
+        """
+        if self.config.tempo:
+            drawn = next(chance)
+            durations = _about_one(self.config.tempo, torch.ones_like(drawn) if self.slow else drawn)
+            frames, lengths = at_tempos(frames, lengths, durations.to(frames.device))
+        if self.config.warp:
+            frames = warped(frames, _about_one(self.config.warp, next(chance)).to(frames.device))
+        return frames, lengths
+
+    @contextmanager
+    def slowly(self) -> Iterator[None]:
+        """Within the block every utterance lasts as long as its tempo may make it."""
+        self.slow = True
+        try:
+            yield
+        finally:
+            self.slow = False
 
     def features(self, features: Tensor, lengths: Tensor, chance: Chance, frames_per_s: float) -> Tensor:
         """Features with random bands and stretches set to zero, which is their mean after normalisation.
@@ -204,83 +222,8 @@ class Augmentation(nn.Module):
         return features
 
 
-def at_speeds(waveforms: Tensor, lengths: Tensor, speeds: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """(B, N) waveforms and (B,) lengths after each is played at its speed, which is taken to the nearest 1/1000."""
-    fractions = [Fraction(speed).limit_denominator(1000) for speed in speeds]
-    samples = lengths.tolist()
-    pairs = zip(samples, fractions, strict=True)
-    new_samples = [-(-count * speed.denominator // speed.numerator) for count, speed in pairs]
-    played = waveforms.new_zeros(len(waveforms), max(new_samples))
-    for speed in set(fractions):
-        rows = [row for row, fraction in enumerate(fractions) if fraction == speed]
-        longest = max(new_samples[row] for row in rows)
-        alike = waveforms[rows, : max(samples[row] for row in rows)]
-        alike = nn.functional.pad(alike, (0, 8))  # because `resample` rounds its own length in float32
-        played[rows, :longest] = resample(alike, speed.numerator, speed.denominator)[:, :longest]
-    new_lengths = lengths.new_tensor(new_samples)
-    return played * length_mask(new_lengths.to(played.device), played.shape[1]), new_lengths
-
-
-def make_rooms(shortest_s: float, longest_s: float, sample_rate_hz: int) -> Tensor:
-    """(ROOMS, samples) responses: the direct sound 1, then noise that decays by 60 dB in a time that grows row by row.
-
-    Source: Polack 1988, La transmission de l'energie sonore dans les salles.
-    """
-    generator = torch.Generator().manual_seed(0)
-    decay_s = torch.linspace(shortest_s, longest_s, ROOMS)[:, None]
-    time_s = torch.arange(int(longest_s * sample_rate_hz) + 1) / sample_rate_hz
-    echoes = torch.randn(ROOMS, len(time_s), generator=generator) * 10 ** (-3 * time_s / decay_s)
-    echoes = echoes * ((time_s >= ECHO_DELAY_S) & (time_s <= decay_s))
-    echoes_db = torch.empty(ROOMS, 1).uniform_(*ECHOES_DB, generator=generator)
-    rooms: Tensor = echoes / _norm(echoes) * 10 ** (echoes_db / 20)
-    rooms[:, 0] = 1.0
-    return rooms
-
-
-def coloured_noise(sample_rate_hz: int) -> Tensor:
-    """(colours, NOISE_SAMPLES) rings of noise of power 1."""
-    generator = torch.Generator().manual_seed(0)
-    bins = NOISE_SAMPLES // 2 + 1
-    spectrum = torch.randn(len(NOISE_COLOURS), bins, generator=generator, dtype=torch.complex64)
-    frequency_hz = torch.linspace(0, sample_rate_hz / 2, bins).clamp(min=NOISE_FROM_HZ)
-    noise = irfft(spectrum * frequency_hz ** (-torch.tensor(NOISE_COLOURS)[:, None] / 2))
-    rings: Tensor = noise / _norm(noise) * NOISE_SAMPLES**0.5
-    return rings
-
-
-def read_noise(folder: Path, sample_rate_hz: int) -> list[Waveform]:
-    """The recordings anywhere below a folder, in the order of their paths, up to `NOISE_HOURS` in all.
-
-    One that cannot be read, or is silent, is named on stderr and passed over.
-
-    Raises:
-        DataError: There is no such folder, or no recording in it that can be used.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder to take noise from")
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in NOISE_FILES and path.is_file()]
-    recordings: list[Waveform] = []
-    wanted = round(NOISE_HOURS * 3600 * sample_rate_hz)
-    for recording in track_in_threads(partial(_read_noise, sample_rate_hz=sample_rate_hz), paths, "reading noise"):
-        if isinstance(recording, AudioError):
-            say(f"noise passed over: {recording}")
-            continue
-        recordings.append(recording[:wanted])
-        wanted -= len(recordings[-1])
-        if not wanted:
-            say(f"noise: only the first {NOISE_HOURS} hours of {folder} are used")
-            break
-    if not recordings:
-        raise DataError(f"{folder}: no recording in it that can be used as noise")
-    return recordings
-
-
-def _read_noise(path: Path, sample_rate_hz: int) -> Waveform | AudioError:
-    try:
-        waveform = read(path, sample_rate_hz)
-    except AudioError as error:
-        return error
-    return waveform if _power(waveform) > 1e-10 else AudioError(f"{path}: silent")
+def _about_one(spread: float, drawn: Tensor) -> Tensor:
+    return 1 + spread * (2 * drawn - 1)
 
 
 def _draw(columns: int, chance: Chance) -> Tensor:
@@ -306,23 +249,7 @@ def _unmasked(drawn: Tensor, widest: Tensor, lengths: Tensor, size: int) -> Tens
     return ~((position >= start[..., None]) & (position < (start + width)[..., None])).any(0)
 
 
-def _around(ring: Tensor, first: int, count: int) -> Tensor:
-    """`count` samples of a ring from `first` on, round and round if need be."""
-    stretch = ring[first : first + count]
-    while len(stretch) < count:
-        stretch = torch.cat((stretch, ring[: count - len(stretch)]))
-    return stretch
-
-
 def _fft_size(samples: int) -> int:
     """The next 9, 10, 12, 15 or 16 times a power of 2 from `samples` on: quick to transform."""
     power: int = 2 ** max(0, (samples - 1).bit_length() - 4)
     return next(power * times for times in (9, 10, 12, 15, 16) if power * times >= samples)
-
-
-def _power(waveform: Waveform) -> float:
-    return float(np.square(waveform).mean(dtype=np.float64))
-
-
-_norm = partial(vector_norm, dim=1, keepdim=True)
-"""(rows, 1): the root of the sum of squares of each row."""

@@ -1,4 +1,4 @@
-"""The model folder: plain files that hold all it takes to put a model to use, be it of speech or of language.
+"""The model folder: plain files that hold all it takes to put a model to use, be it of speech, of language or of words.
 
 `config.json` (settings in force, code version), `vocabulary.json`, `weights.safetensors`, `README.md` (model card).
 """
@@ -24,7 +24,11 @@ from asr.text import Vocabulary
 
 FILES = ("config.json", "vocabulary.json", "weights.safetensors")
 
-KINDS = {"speech recognition model": ("features", "model"), "language model": ("language_model",)}
+KINDS = {
+    "speech recognition model": ("features", "model"),
+    "language model": ("language_model",),
+    "pronunciation model": ("pronunciation_model",),
+}
 """The kinds of models, and the sections of `config.json` that each is rebuilt from."""
 
 
@@ -86,7 +90,9 @@ def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, 
     return Checkpoint(LogMel(features), network, vocabulary, {"asr_version": __version__, **config})
 
 
-def save_model(checkpoint: Stored, folder: Path, card: str, prove: Callable[[Any], None] = lambda _: None) -> None:
+def save_model(
+    checkpoint: Stored, folder: Path, card: str, prove: Callable[[Any], None] = lambda _: None, half: bool = False
+) -> None:
     """Writes the model folder: first beside it, read again and proved; then it takes the old one's place file by file.
 
     Args:
@@ -94,6 +100,7 @@ def save_model(checkpoint: Stored, folder: Path, card: str, prove: Callable[[Any
         folder: The weights come last, marked with the settings and vocabulary that they belong to.
         card: README.md.
         prove: Gets what was read again, and raises `AsrError` when it does not work as it should.
+        half: Write the weights as float16, in half the bytes; what is read again computes in float32.
 
     Raises:
         AsrError: A file cannot be written, or the proof failed; the folder stays as it was.
@@ -105,6 +112,8 @@ def save_model(checkpoint: Stored, folder: Path, card: str, prove: Callable[[Any
     with writing(beside / "README.md") as stream:
         stream.write(card)
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights().items()}
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     with writing(beside / "weights.safetensors", "wb") as stream:
         stream.write(save(weights, metadata={"belongs_to": _owner(checkpoint)}))
     prove(checkpoint.load(beside))

@@ -163,14 +163,18 @@ class Dashboard:
 
 
 def best_epoch(history: Sequence[Figures]) -> Figures | None:
-    """The record whose model is kept: the lowest WER on dev, then CER, then the earliest.
+    """The record whose model is kept: the lowest first figure on dev, such as WER, then the next, then the earliest.
 
-    Where there is no WER, the lowest phone error rate or perplexity; None without any of them.
+    None without any.
     """
-    measures = ("dev_wer", "dev_per", "dev_perplexity")
-    measure = next((name for name in measures if any(name in record for record in history)), measures[0])
-    scored = [record for record in history if _number(record, measure) is not None]
-    return min(scored, key=lambda record: (record[measure], _number(record, "dev_cer") or 0.0), default=None)
+    names = next(filter(None, map(_measures, history)), [])
+    scored = [record for record in history if names and _number(record, names[0]) is not None]
+    return min(scored, key=lambda record: [_number(record, name) or 0.0 for name in names], default=None)
+
+
+def _measures(record: Figures) -> list[str]:
+    """The names of the figures on dev, in the order in which they decide."""
+    return [name for name in record if name.startswith("dev_") and name in WORDS]
 
 
 def step_line(figures: Figures) -> str:
@@ -196,11 +200,9 @@ def _table(rows: Sequence[Figures], best: Figures | None, running: Figures | Non
     columns = {heading: _column(heading, [_text(row, *figure) for row in rows]) for heading, figure in COLUMNS.items()}
     notes = ["", *(_notes(row, row is best) for row in rows)]
     hidden = set(OF_SPEECH if any("tokens_per_s" in row for row in rows) else OF_TEXT)
-    if not any("dev_per" in row for row in rows):
-        hidden.add("PER")
-    elif not any("dev_wer" in row for row in rows):
-        hidden |= {"dev WER", "CER"}
-    for heading in hidden:
+    found = {heading for heading, (name, _) in COLUMNS.items() if any(name in row for row in rows)}
+    hidden |= {"dev WER", "CER", "dev perplexity"} if "PER" in found else {"PER"}
+    for heading in hidden - found:
         del columns[heading]
     for heading in DISPENSABLE:
         if (

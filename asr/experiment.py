@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from asr import __version__
-from asr.augment import Augmentation, read_noise
+from asr.augment import Augmentation
 from asr.card import FILE as CARD
 from asr.card import card_of
 from asr.checkpoint import FILES as MODEL_FILES
@@ -48,6 +48,7 @@ from asr.lexicon.corpus import dictionary_file, lexicon_of_texts
 from asr.lexicon.entries import read_lexicon, write_lexicon
 from asr.manifest import Utterance, hours
 from asr.model import parameter_count
+from asr.noise import read_noise
 from asr.preparation import Checks, write_data
 from asr.progress import say
 from asr.recipe import Recipe

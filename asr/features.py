@@ -99,7 +99,7 @@ class LogMel(nn.Module):
             (B, T, F) with zeros beyond each length, and (B,) frames.
         """
         frames, frame_lengths = self.log_mel(waveforms, lengths)
-        return self._normalised(frames, frame_lengths), frame_lengths
+        return self.normalised(frames, frame_lengths), frame_lengths
 
     def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features before the mel bins are normalised, as `forward` takes and returns them."""
@@ -107,6 +107,18 @@ class LogMel(nn.Module):
         power = waveforms.square().sum(1) / lengths
         frames = self._log(self.mel(waveforms).transpose(1, 2), power[:, None, None])
         return frames, 1 + lengths // self.config.hop_samples
+
+    def normalised(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """What `forward` makes of those of `log_mel`: (B, T, F), zeros beyond each length."""
+        mask = length_mask(lengths, frames.shape[1])[..., None]
+        if self.config.normalisation == "level":
+            normalised = (frames - self.mean) / self.deviation
+        else:
+            count = lengths[:, None, None]
+            mean = (frames * mask).sum(1, keepdim=True) / count
+            variance = ((frames - mean).square() * mask).sum(1, keepdim=True) / count
+            normalised = (frames - mean) / (variance + LEAST_VARIANCE).sqrt()
+        return normalised * mask
 
     def of_recording(self, blocks: Iterable[Tensor]) -> Iterator[tuple[Tensor, bool]]:
         """(N',) blocks of one recording, however long, to its features, up to `STEP_FRAMES` at a time.
@@ -194,14 +206,3 @@ class LogMel(nn.Module):
         if self.config.normalisation == "level":
             energies = energies * (LOUDNESS**2 / (power + 1e-10))
         return (energies + LOG_FLOOR).log()
-
-    def _normalised(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        mask = length_mask(lengths, frames.shape[1])[..., None]
-        if self.config.normalisation == "level":
-            normalised = (frames - self.mean) / self.deviation
-        else:
-            count = lengths[:, None, None]
-            mean = (frames * mask).sum(1, keepdim=True) / count
-            variance = ((frames - mean).square() * mask).sum(1, keepdim=True) / count
-            normalised = (frames - mean) / (variance + LEAST_VARIANCE).sqrt()
-        return normalised * mask

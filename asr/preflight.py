@@ -147,16 +147,17 @@ def ctc(
     features: FeatureConfig,
     subsampling: int,
     speeds: Sequence[float],
+    tempo: float = 0.0,
 ) -> Finding:
-    """Whether the frames of every utterance, after subsampling, suffice for its tokens, also at the fastest speed.
+    """Whether the frames of every utterance, after subsampling, suffice for its tokens, also when it is said fastest.
 
     Raises:
         DataError: At normal speed they do not; names utterances and settings.
     """
 
-    def frames(utterance: Utterance, speed: float = 1.0) -> int:
+    def frames(utterance: Utterance, speed: float = 1.0, tempo: float = 0.0) -> int:
         samples = round((utterance.duration_s or 0.0) * features.sample_rate_hz / speed)
-        return output_frames(frame_count(samples, features), subsampling)
+        return output_frames(round(frame_count(samples, features) * (1 - tempo)), subsampling)
 
     needs = [(utterance, max(map(frames_needed, targets[place]))) for place, utterance in enumerate(utterances)]
     if short := [(utterance, needed) for utterance, needed in needs if frames(utterance) < needed]:
@@ -168,10 +169,9 @@ def ctc(
     tightest, needed = max(needs, key=lambda pair: pair[1] / frames(pair[0]))
     detail = f"the tightest utterance needs {needed} of its {frames(tightest)} frames"
     fastest = max(speeds)
-    squeezed = sum(frames(utterance, fastest) < needed for utterance, needed in needs)
-    advice = (
-        f"{_count(squeezed, 'utterance')} with too few frames at speed {fastest:g}: drawn at it, they teach nothing"
-    )
+    squeezed = sum(frames(utterance, fastest, tempo) < needed for utterance, needed in needs)
+    how = f"at speed {fastest:g}" + (f" and a tempo that takes {tempo:.0%} off" if tempo else "")
+    advice = f"{_count(squeezed, 'utterance')} with too few frames {how}: drawn at it, they teach nothing"
     return Finding("ctc", detail, advice if squeezed else "")
 
 

@@ -86,10 +86,10 @@ class SpeechTask:
 
     def check(self) -> Iterator[preflight.Finding]:
         vocabulary, features = self.checkpoint.vocabulary, self.checkpoint.features.config
-        speeds, subsampling = self.augmentation.config.speeds, self.checkpoint.model.config.subsampling
+        augmentation, subsampling = self.augmentation.config, self.checkpoint.model.config.subsampling
         yield preflight.manifests({"train": self.train, "dev": self.dev})
         yield preflight.alphabet(vocabulary, self.targets)
-        yield preflight.ctc(self.train, self.targets, features, subsampling, speeds)
+        yield preflight.ctc(self.train, self.targets, features, subsampling, augmentation.speeds, augmentation.tempo)
 
     def try_longest(self, rehearse: Callable[[Batch, Sequence[Draw]], None], later_bytes: int) -> preflight.Memory:
         slowest = (min(self.augmentation.config.speeds),)
@@ -100,7 +100,8 @@ class SpeechTask:
         trial = preflight.Trial(batch, max(map(self.train_set.seconds, draws)), self.config.batch_s, self.device)
         for data_set in (self.train_set, self.dev_set):
             later_bytes += data_set.bytes_to_keep(self.config.keep_hours)
-        return trial.run(lambda part: rehearse(part, draws[: len(part.ids)]), later_bytes)
+        with self.augmentation.slowly():
+            return trial.run(lambda part: rehearse(part, draws[: len(part.ids)]), later_bytes)
 
     def begin(self, resumed: bool) -> None:
         self.train_set.keep(self.config.keep_hours)
@@ -144,7 +145,8 @@ class SpeechTask:
         chance = chances(self.config.seed, epoch, [place for place, _ in draws])
         speeds = [speed for _, speed in draws]
         waveforms, samples = self.augmentation.waveforms(batch.waveforms, batch.waveform_lengths, speeds, chance)
-        features, lengths = self.checkpoint.features(waveforms, samples)
+        log_mel, lengths = self.augmentation.voices(*self.checkpoint.features.log_mel(waveforms, samples), chance)
+        features = self.checkpoint.features.normalised(log_mel, lengths)
         features = self.augmentation.features(features, lengths, chance, self.frames_per_s)
         log_probabilities, frames = forward(features, lengths)
         heads = log_probabilities.split(self.checkpoint.vocabulary.heads, dim=2)

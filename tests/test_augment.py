@@ -3,17 +3,18 @@ from itertools import islice
 
 import numpy as np
 import pytest
-import soundfile
 import torch
-from conftest import tone, write_tone
+from conftest import tone
+from test_noise import decibel, three_octaves_db
 
-import asr.augment as augment
-from asr.augment import Augmentation, AugmentationConfig, chances, coloured_noise, make_rooms, read_noise
+from asr.augment import Augmentation, AugmentationConfig, chances
 from asr.config import build
-from asr.errors import ConfigError, DataError
+from asr.errors import ConfigError
 
 RATE = 16000
 EVERYTHING = AugmentationConfig(
+    tempo=0.2,
+    warp=0.1,
     gain_db=6.0,
     noise_share=0.6,
     noise_snr_db=(5.0, 20.0),
@@ -35,10 +36,6 @@ def speech(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
     for row, length in enumerate(lengths):
         waveforms[row, :length] = (row + 1) / 10 * torch.randn(length, generator=torch.Generator().manual_seed(length))
     return waveforms, torch.tensor(lengths)
-
-
-def decibel(power_ratio: torch.Tensor) -> torch.Tensor:
-    return 10 * torch.log10(power_ratio)
 
 
 def drawn(count: int, *arguments) -> torch.Tensor:
@@ -71,6 +68,9 @@ def test_nothing_asked_nothing_done():
     assert same is waveforms
     assert same_lengths is lengths
     features = torch.randn(2, 50, 20)
+    frames, frame_lengths = augmentation.voices(features, lengths, chance)
+    assert frames is features
+    assert frame_lengths is lengths
     assert augmentation.features(features, lengths, chance, 100.0) is features
     assert torch.equal(next(chance), next(chances(0, 0, [0, 1])))
 
@@ -86,16 +86,19 @@ def test_an_utterance_has_the_same_fate_in_any_batch(everything, order):
     waveforms, lengths = speech(16000, 12001, 20000, 3000)
     speeds = [1.1, 1.0, 0.9, 1.1]
     frames = torch.tensor([100, 75, 125, 19])
-    features = torch.ones(4, 125, 20)
+    features = torch.randn(4, 125, 20, generator=torch.Generator().manual_seed(0))
 
     def run(rows: list[int], longest: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         chance = chances(5, 1, [10 * row for row in rows])
         heard, samples = everything.waveforms(
             waveforms[rows, :longest], lengths[rows], [speeds[row] for row in rows], chance
         )
-        seen = everything.features(features[rows], frames[rows], chance, 100.0)
-        assert all(not row[length:].any() for row, length in zip(heard, samples, strict=True))
-        return [(row[:length], length, mask) for row, length, mask in zip(heard, samples, seen, strict=True)]
+        said, counts = everything.voices(features[rows, : frames[rows].max()], frames[rows], chance)
+        seen = everything.features(said, counts, chance, 100.0)
+        for padded, ends in ((heard, samples), (seen, counts)):
+            assert all(not row[length:].any() for row, length in zip(padded, ends, strict=True))
+        both = zip(heard, samples, seen, counts, strict=True)
+        return [(row[:length], length, image[:count]) for row, length, image, count in both]
 
     whole = run([0, 1, 2, 3], 20000)
     for row, part in zip(order, run(order, max(lengths[order])), strict=True):
@@ -136,19 +139,6 @@ def test_speed_changes_the_pitch_and_not_the_level(speed):
     assert abs(decibel(middle.square().mean() / waveforms.square().mean())) < 0.05
 
 
-def test_rooms_decay_in_the_time_asked_for():
-    rooms = make_rooms(0.1, 0.6, RATE)
-    assert (rooms[:, 0] == 1).all()
-    assert not rooms[:, 1:48].any()  # 3 ms
-    echoes = rooms[:, 1:].double().square()
-    strength_db = decibel(echoes.sum(1))
-    assert -12 <= strength_db.min() < -9
-    assert -3 < strength_db.max() <= 0
-    decay_db = decibel(echoes.flip(1).cumsum(1).flip(1) / echoes.sum(1, keepdim=True))  # Schroeder's backward integral
-    measured_s = 3 * ((decay_db > -25).sum(1) - (decay_db > -5).sum(1)) / RATE
-    torch.testing.assert_close(measured_s, torch.linspace(0.1, 0.6, 32).double(), atol=0, rtol=0.2, check_dtype=False)
-
-
 def test_a_room_is_a_convolution_that_keeps_length_and_power():
     waveforms, lengths = speech(6000, 4000)
     augmentation = Augmentation(AugmentationConfig(reverberation_share=1.0), RATE)
@@ -171,19 +161,6 @@ def test_noise_has_the_level_and_the_share_asked_for():
     assert torch.equal(noise > 0, chosen < 0.5)
     snr_db = decibel(waveforms.square().mean(1) / noise)[noise > 0]
     torch.testing.assert_close(snr_db, 10 + 10 * ratio[chosen < 0.5], atol=1e-3, rtol=0)
-
-
-def three_octaves_db(noise: torch.Tensor) -> torch.Tensor:
-    """(rows,): how much stronger the octave from 500 Hz is than that from 4000 Hz."""
-    spectrum = torch.fft.rfft(noise).abs().square()
-    first = spectrum.shape[1] // 16
-    return decibel(spectrum[:, first : 2 * first].mean(1) / spectrum[:, 8 * first :].mean(1))
-
-
-def test_made_noise_has_power_one_and_the_colours():
-    noise = coloured_noise(RATE)
-    torch.testing.assert_close(noise.square().mean(1), torch.ones(5), atol=1e-4, rtol=0)
-    torch.testing.assert_close(three_octaves_db(noise), 4.515 * torch.arange(5), atol=0.1, rtol=0)
 
 
 def test_each_utterance_has_its_own_colour():
@@ -224,6 +201,35 @@ def test_gain_stays_within_its_bounds():
     gain_db = 2 * decibel(heard[:, 0])
     assert -6 <= gain_db.min() < -5.8
     assert 5.8 < gain_db.max() <= 6
+
+
+def test_each_utterance_has_its_own_tempo_and_warp_within_their_bounds():
+    frames, lengths = torch.arange(21.0).expand(400, 101, 21), torch.full((400,), 101)
+    augmentation = Augmentation(AugmentationConfig(tempo=0.2, warp=0.1), RATE)
+    said, counts = augmentation.voices(frames, lengths, chances(0, 0, range(400)))
+    assert set(counts.tolist()) == set(range(81, 122))
+    factors = said[:, 0, 10] / 10  # what the middle bin got
+    assert 0.9 <= factors.min() < 0.902
+    assert 1.098 < factors.max() <= 1.1
+    assert abs(torch.corrcoef(torch.stack([counts, factors]))[0, 1]) < 0.15
+
+
+def test_masks_and_noise_are_drawn_as_before_there_were_voices():
+    """The numbers of one kind alone move on by one."""
+    frames, lengths = torch.randn(3, 50, 20), torch.tensor([50, 40, 30])
+    for config, count in (({"tempo": 0.1}, 1), ({"warp": 0.1}, 1), ({"tempo": 0.1, "warp": 0.1}, 2)):
+        chance = chances(0, 0, range(3))
+        Augmentation(AugmentationConfig(**config), RATE).voices(frames, lengths, chance)
+        assert torch.equal(next(chance), drawn(count + 1, 0, 0, range(3))[count])
+
+
+def test_slowly_every_utterance_lasts_as_long_as_any_may():
+    frames, lengths = torch.randn(3, 50, 20), torch.tensor([50, 40, 30])
+    augmentation = Augmentation(AugmentationConfig(tempo=0.1), RATE)
+    with pytest.raises(ZeroDivisionError), augmentation.slowly():
+        assert augmentation.voices(frames, lengths, chances(0, 0, range(3)))[1].tolist() == [55, 44, 33]
+        1 / 0  # noqa: B018
+    assert augmentation.voices(frames, lengths, chances(0, 0, range(3)))[1].tolist() != [55, 44, 33]
 
 
 def masked(config: AugmentationConfig, *lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -269,6 +275,8 @@ def test_the_number_of_time_masks_follows_the_length(per_s, counts):
         ("reverberation_s", [0.0, 0.1], r"reverberation_s\.0 = 0\.0: input should be greater than or equal to 0\.02"),
         ("reverberation_share", 1.5, r"reverberation_share = 1\.5"),
         ("time_masks_per_s", -1, r"time_masks_per_s = -1"),
+        ("tempo", 0.6, r"recipe: tempo = 0\.6: input should be less than or equal to 0\.5"),
+        ("warp", -0.1, r"recipe: warp = -0\.1: input should be greater than or equal to 0"),
     ],
 )
 def test_settings_that_are_wrong(key, value, message):
@@ -281,31 +289,3 @@ def test_settings_at_their_limits():
     config = AugmentationConfig(speeds=(1.1,), noise_snr_db=(5.0, 5.0), reverberation_s=(0.3, 0.3))
     assert build(AugmentationConfig, table, "recipe") == config
     assert Augmentation(replace(config, reverberation_share=1.0), RATE).rooms.shape == (32, 4801)
-
-
-def test_a_folder_of_noise(tmp_path, capsys):
-    write_tone(tmp_path / "b" / "fan.WAV", duration_s=0.5, sample_rate_hz=8000)
-    write_tone(tmp_path / "a.flac", duration_s=1.0)
-    soundfile.write(tmp_path / "silent.wav", np.zeros(1000), RATE)
-    (tmp_path / "corrupt.wav").write_bytes(b"RIFF and nothing more")
-    (tmp_path / "README.txt").write_text("what it is")
-    recordings = read_noise(tmp_path, RATE)
-    assert [len(recording) for recording in recordings] == [16000, 8000]
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["noise passed over"] * 2
-    assert f"{tmp_path}/corrupt.wav" in lines[0]
-    assert lines[1].endswith("silent.wav: silent")
-
-
-def test_a_folder_with_more_noise_than_is_used(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(augment, "NOISE_HOURS", 1 / 3600)
-    for name in "abc":
-        write_tone(tmp_path / f"{name}.wav", duration_s=0.6)
-    assert [len(recording) for recording in read_noise(tmp_path, RATE)] == [9600, 6400]
-    assert f"of {tmp_path} are used" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("name", "message"), [("nowhere", "nowhere: no such folder"), ("", "no recording in it")])
-def test_a_folder_without_noise(tmp_path, name, message):
-    with pytest.raises(DataError, match=message):
-        read_noise(tmp_path / name, RATE)

@@ -20,6 +20,8 @@ from asr.text import Vocabulary
 RATE_HZ = 8000
 ALL = AugmentationConfig(
     speeds=(0.9, 1.0, 1.1),
+    tempo=0.2,
+    warp=0.1,
     gain_db=6.0,
     noise_share=0.5,
     reverberation_share=0.5,
@@ -55,7 +57,11 @@ def items():
     chance = np.random.default_rng(1)
     lengths = chance.integers(1600, 4000, 6)
     return [
-        (f"u{number}", (3000 * chance.standard_normal(length)).astype(np.int16), chance.integers(1, 4, 1 + number % 4))
+        (
+            f"u{number}",
+            (3000 * chance.standard_normal(length)).astype(np.int16),
+            (chance.integers(1, 4, 1 + number % 4),),
+        )
         for number, length in enumerate(lengths)
     ]
 
@@ -107,7 +113,7 @@ def test_blanks_and_utterances_without_room_counted_by_hand(items):
     scores = torch.nn.functional.one_hot(torch.tensor(likeliest), 4).float() * 5
     learner.model = lambda *_: (scores.log_softmax(2).requires_grad_(), frames)
     tokens = [[1, 1, 2], [1, 1, 1], [3, 2]]  # need 4, 5 and 2 frames
-    batch = collate([(name, sound, ids) for (name, sound, _), ids in zip(items, tokens, strict=False)])
+    batch = collate([(name, sound, (ids,)) for (name, sound, _), ids in zip(items, tokens, strict=False)])
     losses, tally = learner.losses(batch, DRAWS[:3], epoch=0)
     assert (tally.blanks, tally.frames, tally.tokens, tally.infeasible) == (5, 8, 8, 2)
     assert tally.figures()["blank_share"] == 0.625
@@ -117,7 +123,7 @@ def test_blanks_and_utterances_without_room_counted_by_hand(items):
 
 
 def test_audio_is_counted_as_it_is_played(items):
-    sound = (np.ones(RATE_HZ, np.int16), [1])
+    sound = (np.ones(RATE_HZ, np.int16), ([1],))
     batch = collate([("slow", *sound), ("fast", *sound)])
     assert made(ALL).losses(batch, [(0, 0.5), (1, 2.0)], epoch=0)[1].audio_s == 2.5
 

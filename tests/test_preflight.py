@@ -217,9 +217,9 @@ def test_each_head_has_its_tokens():
 # ctc
 
 
-def feasible(utterances, subsampling=4, speeds=(1.0,)):
+def feasible(utterances, subsampling=4, speeds=(1.0,), tempo=0.0):
     targets = Targets(Vocabulary.of_characters("ab"), [(each.id, each.text) for each in utterances])
-    return preflight.ctc(utterances, targets, FEATURES, subsampling, speeds)
+    return preflight.ctc(utterances, targets, FEATURES, subsampling, speeds, tempo)
 
 
 def test_the_tightest_utterance():
@@ -246,6 +246,15 @@ def test_too_few_frames_at_the_fastest_speed_are_mentioned():
     finding = feasible(said(*texts), speeds=(0.8, 1.0, 1.25))
     assert finding.advice == "2 utterances with too few frames at speed 1.25: drawn at it, they teach nothing"
     assert feasible(said(*texts), speeds=(0.8, 1.0)).advice == ""
+
+
+def test_too_few_frames_at_the_quickest_tempo_are_mentioned():
+    # 81 frames at speed 1.25, as above; 0.8 of them 65, 33, 17. At speed 1: 81, 41, 21.
+    texts = ["ab" * 8 + "a", "ab" * 10, "ab" * 11]  # 17, 20, 22
+    finding = feasible(said(*texts), speeds=(1.25, 0.9), tempo=0.2)
+    ending = "too few frames at speed 1.25 and a tempo that takes 20% off: drawn at it, they teach nothing"
+    assert finding.advice == f"2 utterances with {ending}"
+    assert feasible(said(*texts), tempo=0.2).advice.startswith("1 utterance with too few frames at speed 1 and a tempo")
 
 
 # the longest batch

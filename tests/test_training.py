@@ -31,6 +31,8 @@ CONFIG = TrainingConfig(epochs=4, batch_s=6.0)
 OPTIMIZER = OptimizerConfig(learning_rate=1e-2, average_decay=0.9)
 AUGMENTATION = AugmentationConfig(
     speeds=(0.9, 1.0, 1.1),
+    tempo=0.1,
+    warp=0.1,
     gain_db=3.0,
     noise_share=0.5,
     reverberation_share=0.5,
@@ -237,6 +239,23 @@ def test_utterances_too_short_for_ctc_are_counted_and_harmless(utterances, tmp_p
     said = capsys.readouterr().err
     assert "2 utterances with too few frames at speed 2" in said
     assert "2 utterances too short for CTC" in said
+
+
+def test_the_rehearsal_takes_the_longest_batch_at_its_longest(utterances):
+    config, augmentation = TrainingConfig(batch_s=100.0), AugmentationConfig(speeds=(0.8, 1.2), tempo=0.25)
+    task, sizes = trainer(utterances, config, augmentation).task, []
+
+    def forward(features, lengths):
+        sizes.append(tuple(features.shape[:2]))
+        return task.checkpoint.model(features, lengths)
+
+    task.try_longest(lambda batch, draws: task.losses(forward, batch.to(task.device), draws, 0), 0)
+    longest_s = max(utterance.duration_s for utterance in utterances[:18])
+    assert sizes[-1] == (18, round(1.25 * (1 + math.ceil(8000 * longest_s / 0.8) // 80)))
+    (draws,) = task.plan(0)
+    (batch,) = load(task.train_set, [draws])
+    task.losses(forward, batch.to(task.device), draws, 0)
+    assert sizes[-1] < sizes[-2]
 
 
 def test_normalisation_by_level_is_fitted_and_saved(utterances, tmp_path):

@@ -1,16 +1,17 @@
-"""Pronunciation lexicons: built for a list of words, and checked."""
+"""Pronunciation lexicons: built for a list of words, and checked; models that pronounce words."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.commands.g2p import pronounce, train_g2p
 from asr.commands.options import Model, complain
 
 if TYPE_CHECKING:
     from asr.lexicon.build import Built
 
-app = typer.Typer(no_args_is_help=True, help="Pronunciation lexicons: build one for a list of words, check one.")
+app = typer.Typer(no_args_is_help=True, help="How words are said: lexicons, and models for words in none.")
 
 WORDS = "A word a line, a dictionary, or an ARPA file; - for stdin; as often as need be."
 
@@ -101,6 +102,10 @@ def check(
     print("\n\n".join(blocks))
     if report.wrong:
         raise typer.Exit(1)
+
+
+app.command("train-g2p")(train_g2p)
+app.command("pronounce")(pronounce)
 
 
 def _phones_of(model: str | None) -> tuple[str, ...]:
