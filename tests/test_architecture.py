@@ -30,6 +30,7 @@ LAYERS = [
         "asr.inspection.picture",
         "asr.inspection.page",
         "asr.lag.study",
+        "asr.commands.g2p",
     ],
     [
         "asr.speech",
@@ -40,8 +41,10 @@ LAYERS = [
         "asr.lm.training",
         "asr.g2p.training",
         "asr.lag.picture",
+        "asr.g2p.training",
     ],
     ["asr.recognizer", "asr.lm.task", "asr.g2p.task", "asr.lag.report"],
+    ["asr.recognizer", "asr.lm.task", "asr.lag.report", "asr.g2p.task"],
     ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch", "asr.lag.gradient", "asr.lag.search"],
     [
         "asr.learner",
@@ -56,7 +59,7 @@ LAYERS = [
         "asr.server.app",
         "asr.lag.trial",
     ],
-    ["asr.task"],
+    ["asr.lexicon.corpus", "asr.task"],
     [
         "asr.preflight",
         "asr.card",
@@ -69,6 +72,7 @@ LAYERS = [
         "asr.lm.neural",
         "asr.g2p.pronouncer",
         "asr.server.replies",
+        "asr.g2p.pronouncer",
     ],
     [
         "asr.scoring.tables",
@@ -87,6 +91,8 @@ LAYERS = [
         "asr.g2p.words",
         "asr.lm.arpa",
         "asr.lm.kneser_ney",
+        "asr.g2p.checkpoint",
+        "asr.g2p.words",
     ],
     [
         "asr.lexicon.build",
@@ -94,7 +100,6 @@ LAYERS = [
         "asr.augment",
         "asr.hearing",
         "asr.targets",
-        "asr.lexicon.corpus",
         "asr.checkpoint",
         "asr.corpus",
         "asr.transcript",
@@ -114,6 +119,9 @@ LAYERS = [
         "asr.g2p.families",
         "asr.g2p.scoring",
         "asr.lag.network",
+        "asr.g2p.families",
+        "asr.g2p.scoring",
+        "asr.g2p.vocabulary",
     ],
     [
         "asr.model",
@@ -139,6 +147,7 @@ LAYERS = [
         "asr.lm.network",
         "asr.g2p.network",
         "asr.lm.rescoring",
+        "asr.g2p.network",
     ],
     [
         "asr.alignment",

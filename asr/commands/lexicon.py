@@ -11,7 +11,13 @@ from asr.commands.options import Model, complain
 if TYPE_CHECKING:
     from asr.lexicon.build import Built
 
+<<<<<<< HEAD
 app = typer.Typer(no_args_is_help=True, help="How words are said: lexicons, and models for words in none.")
+=======
+app = typer.Typer(no_args_is_help=True, help="Pronunciations: lexicons built and checked, words spelled in phones.")
+app.command("train-g2p")(train_g2p)
+app.command("pronounce")(pronounce)
+>>>>>>> main
 
 WORDS = "A word a line, a dictionary, or an ARPA file; - for stdin; as often as need be."
 

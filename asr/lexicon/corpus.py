@@ -1,10 +1,12 @@
 """The pronunciations that a corpus needs: a dictionary's, and a model's for the words that it lacks."""
 
-import os
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
+from asr.g2p.pronouncer import Pronouncer, shipped
+from asr.lexicon.build import build_lexicon
+from asr.lexicon.dictionary import find_dictionary
 from asr.lexicon.entries import Lexicon, read_lexicon
 from asr.progress import say
 
@@ -16,7 +18,7 @@ def dictionary_file(recipe: Path) -> Path:
         AsrError: There is none; says how to get it.
     """
     own = recipe / "lexicon.txt"
-    return own if own.is_file() else Path(os.environ["ASR_CORPORA"]) / "text" / "cmudict" / "cmudict.dict"
+    return own if own.is_file() else find_dictionary()
 
 
 def lexicon_of_texts(texts: Iterable[str], path: Path, stress: bool) -> tuple[Lexicon, tuple[str, ...]]:
@@ -24,13 +26,28 @@ def lexicon_of_texts(texts: Iterable[str], path: Path, stress: bool) -> tuple[Le
 
     Args:
         path: The dictionary.
-        stress: Whether its vowels keep their stress; then the model, which knows none, is not asked.
+        stress: Whether its vowels keep their stress.
 
     Returns:
         The lexicon, and all phones of the dictionary.
     """
     dictionary = read_lexicon(path, stress)
-    words = dict.fromkeys(chain.from_iterable(map(str.split, texts)))
-    lexicon = dictionary.only(words)
-    say(f"lexicon: {len(lexicon)} of {len(words)} words")
-    return lexicon, dictionary.phones
+    return complete(dictionary, chain.from_iterable(map(str.split, texts))), dictionary.phones
+
+
+def complete(dictionary: Lexicon, words: Iterable[str]) -> Lexicon:
+    """The pronunciations of words, by the model that comes with the package where the dictionary has none.
+
+    The model is asked only where the dictionary has all of its phones: another's are of another language, or stressed.
+    """
+    wanted = list(dict.fromkeys(words))
+    speller = Pronouncer.load(shipped()) if any(word not in dictionary for word in wanted) else None
+    if speller and not set(speller.vocabulary.phones) <= set(dictionary.phones):
+        speller = None
+    built = build_lexicon(wanted, dictionary, speller)
+    counts = ", ".join(f"{count} by {source}" for source, count in built.counts.most_common())
+    left_out = (
+        f"; {len(built.left_out)} cannot be said, such as {next(iter(built.left_out))!r}" if built.left_out else ""
+    )
+    say(f"lexicon: {len(built.lexicon)} words, {counts}{left_out}")
+    return built.lexicon
