@@ -1,4 +1,4 @@
-"""Pronunciation lexicons: built for a list of words, and checked; models that pronounce words."""
+"""Pronunciation lexicons: built for a list of words, and checked."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +11,9 @@ from asr.commands.options import Model, complain
 if TYPE_CHECKING:
     from asr.lexicon.build import Built
 
-<<<<<<< HEAD
-app = typer.Typer(no_args_is_help=True, help="How words are said: lexicons, and models for words in none.")
-=======
 app = typer.Typer(no_args_is_help=True, help="Pronunciations: lexicons built and checked, words spelled in phones.")
 app.command("train-g2p")(train_g2p)
 app.command("pronounce")(pronounce)
->>>>>>> main
 
 WORDS = "A word a line, a dictionary, or an ARPA file; - for stdin; as often as need be."
 
@@ -108,10 +104,6 @@ def check(
     print("\n\n".join(blocks))
     if report.wrong:
         raise typer.Exit(1)
-
-
-app.command("train-g2p")(train_g2p)
-app.command("pronounce")(pronounce)
 
 
 def _phones_of(model: str | None) -> tuple[str, ...]:
