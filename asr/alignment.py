@@ -113,6 +113,31 @@ def words(
     return found
 
 
+def words_of_tokens(
+    matrix: Matrix,
+    spans: Sequence[Span],
+    counted: Sequence[tuple[str, int]],
+    frame_s: float,
+    duration_s: float,
+) -> list[Word]:
+    """The words that spans make where no token tells their ends: each is so many spans; an empty one is silence.
+
+    Args:
+        matrix, spans, frame_s, duration_s: As of `words`.
+        counted: The words in their order, each with the number of its tokens.
+    """
+    sure = _log_probabilities(matrix, spans)
+    found, place = [], 0
+    for text, count in counted:
+        tokens = tuple(spans[place : place + count])
+        place += count
+        if text:
+            begin, end = tokens[0].start, tokens[-1].end
+            start_s, end_s = (min(frame * frame_s, duration_s) for frame in (begin, end))
+            found.append(Word(text, start_s, end_s, math.exp(sure[begin:end].sum()), tokens))
+    return found
+
+
 def fit_score(matrix: Matrix, spans: Sequence[Span]) -> float:
     """How well a text fits a recording: near 1 when it is what the model hears, near 0 when it is another text.
 

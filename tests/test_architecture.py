@@ -52,6 +52,7 @@ LAYERS = [
         "asr.results",
         "asr.records",
         "asr.reading",
+        "asr.lexicon.of_model",
         "asr.tuning",
         "asr.scoring.joining",
         "asr.server.app",

@@ -39,7 +39,12 @@ def transcribe(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also those that are there already.")] = False,
     lm: LanguageModel = None,
-    lexicon: Annotated[Path | None, typer.Option(metavar="FILE", help="The only words allowed, one a line.")] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The only words allowed, one a line; for a model of phones, said how."
+        ),
+    ] = None,
     hotword: Annotated[
         list[str] | None, typer.Option(metavar="WORDS=BONUS", help="Words to expect; may be given again.")
     ] = None,
@@ -201,6 +206,12 @@ def tune(
     overrides: Overrides = None,
     device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Tune on what is called a test set, too.")] = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="How words are said, for a model of phones (default: its own, CMUdict)."
+        ),
+    ] = None,
 ) -> None:
     """Find decoding settings on dev, calibrate confidence there, and write both into the model folder."""
     from asr.config import build
@@ -208,7 +219,7 @@ def tune(
     from asr.tuner import tune
 
     start = build(DecodingConfig, decoding_settings(overrides), "--set decoding")
-    tune(model, dev, lm, rescore, start, device, force)
+    tune(model, dev, lm, rescore, start, device, force, lexicon)
 
 
 def export(

@@ -1,6 +1,6 @@
 """The pronunciations that a corpus needs: a dictionary's, and a model's for the words that it lacks."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -35,14 +35,17 @@ def lexicon_of_texts(texts: Iterable[str], path: Path, stress: bool) -> tuple[Le
     return complete(dictionary, chain.from_iterable(map(str.split, texts))), dictionary.phones
 
 
-def complete(dictionary: Lexicon, words: Iterable[str]) -> Lexicon:
+def complete(dictionary: Lexicon, words: Iterable[str], phones: Collection[str] = ()) -> Lexicon:
     """The pronunciations of words, by the model that comes with the package where the dictionary has none.
 
-    The model is asked only where the dictionary has all of its phones: another's are of another language, or stressed.
+    The model is asked only where its phones are all known: another's are of another language, or stressed.
+
+    Args:
+        phones: Those that are known; by default the dictionary's.
     """
     wanted = list(dict.fromkeys(words))
     speller = Pronouncer.load(shipped()) if any(word not in dictionary for word in wanted) else None
-    if speller and not set(speller.vocabulary.phones) <= set(dictionary.phones):
+    if speller and not set(speller.vocabulary.phones) <= set(phones or dictionary.phones):
         speller = None
     built = build_lexicon(wanted, dictionary, speller)
     counts = ", ".join(f"{count} by {source}" for source, count in built.counts.most_common())

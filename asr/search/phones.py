@@ -24,9 +24,6 @@ from asr.search.hotwords import Hotwords, Matches
 from asr.search.layout import takes_discount
 from asr.search.prefix import BLANK_ID, TOKEN_THRESHOLD, Hypothesis, check_matrix, log_add
 
-SILENCE = "SIL"
-"""The phone that stands for a pause, in models that have one."""
-
 HALVING = -log(2)
 """What a pronunciation half as likely loses, in natural log units."""
 
