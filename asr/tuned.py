@@ -184,7 +184,7 @@ def _pronunciations(
     else:
         return None
     expected = [word for words in hotwords for word in words.split() if word not in known]
-    return known | complete(known, expected, vocabulary.phones) if expected else known
+    return known | complete(known, expected, phones=vocabulary.phones) if expected else known
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -26,27 +26,27 @@ def lexicon_of_texts(texts: Iterable[str], path: Path, stress: bool) -> tuple[Le
 
     Args:
         path: The dictionary.
-        stress: Whether its vowels keep their stress.
+        stress: Whether its vowels keep their stress; then the model, which knows none, is not asked.
 
     Returns:
         The lexicon, and all phones of the dictionary.
     """
     dictionary = read_lexicon(path, stress)
-    return complete(dictionary, chain.from_iterable(map(str.split, texts))), dictionary.phones
+    return complete(dictionary, chain.from_iterable(map(str.split, texts)), not stress), dictionary.phones
 
 
-def complete(dictionary: Lexicon, words: Iterable[str], phones: Collection[str] = ()) -> Lexicon:
+def complete(dictionary: Lexicon, words: Iterable[str], by_model: bool = True, phones: Collection[str] = ()) -> Lexicon:
     """The pronunciations of words, by the model that comes with the package where the dictionary has none.
 
-    The model is asked only where its phones are all known: another's are of another language, or stressed.
-
     Args:
-        phones: Those that are known; by default the dictionary's.
+        by_model: Whether it is asked at all; it never is where the dictionary lacks one of its phones, and so is of
+            another language.
     """
     wanted = list(dict.fromkeys(words))
-    speller = Pronouncer.load(shipped()) if any(word not in dictionary for word in wanted) else None
-    if speller and not set(speller.vocabulary.phones) <= set(phones or dictionary.phones):
-        speller = None
+    speller = None
+    if by_model and any(word not in dictionary for word in wanted):
+        model = Pronouncer.load(shipped())
+        speller = model if set(model.vocabulary.phones) <= set(phones or dictionary.phones) else None
     built = build_lexicon(wanted, dictionary, speller)
     counts = ", ".join(f"{count} by {source}" for source, count in built.counts.most_common())
     left_out = (

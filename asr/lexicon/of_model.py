@@ -25,7 +25,7 @@ def pronunciations_for(
         DataError: The lexicon that is named holds a phone that the model does not know; names the line and the phone.
     """
     known = read_for(named, vocabulary) if named else _known(folder, vocabulary)
-    return complete(known, words, vocabulary.phones)
+    return complete(known, words, phones=vocabulary.phones)
 
 
 def read_for(path: Path, vocabulary: Vocabulary) -> Lexicon:
