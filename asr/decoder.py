@@ -99,7 +99,7 @@ class Decoder:
                 self.lexicon = [word for word in words if self.hears_phones or not self.vocabulary.unknown(word)]
         if self.units == "characters" and (self.hears_phones or self.lexicon is not None):
             raise ConfigError(f"{self.language_model}: a language model of characters takes no lexicon")
-        self._sayings = self._said(self.pronunciations) if self.hears_phones and self.pronunciations else ()
+        self._sayings = self._said(self.pronunciations) if self.hears_phones and self.pronunciations is not None else ()
         if self.config.engine == "auto" and not flashlight.installed():
             say("decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'")
         self._ngrams: NGramModel | None = None
@@ -122,10 +122,9 @@ class Decoder:
         self.lexicon = list(dict.fromkeys(saying.word for saying in sayings))
         known = frozenset(self.lexicon)
         if missing := [word for word in wanted if word not in known]:
-            source = f"of {self.language_model}" if self.language_model else "of the lexicon"
-            found = f"{len(missing)} of the {len(wanted)} words {source} have no pronunciation, such as {missing[0]!r}"
+            found = f"{len(missing)} of {len(wanted)} words have no pronunciation, such as {missing[0]!r}"
             if len(missing) > (1 - LEAST_FITTING) * len(wanted):
-                raise ModelError(f"{found}: the lexicon does not fit")
+                raise ModelError(f"{self.language_model or 'decoding'}: {found}: the lexicon does not fit")
             say(f"decoding: {found}; they are not heard")
         return sayings
 

@@ -58,8 +58,8 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     config = tuned.decoding
     weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
     second = f", then {tuned.second} with weight {config.rescoring_weight:g}" if tuned.second else ""
-    through = f" through phones with {tuned.lexicon}" if tuned.lexicon else ""
-    beam = f"beam search{through} with {tuned.language_model}: {weights}{second}"
+    through = f" through phones with {tuned.lexicon} and" if tuned.lexicon else " with"
+    beam = f"beam search{through} {tuned.language_model}: {weights}{second}"
     greedy = "greedy: no language model; " if f"WER, {GREEDY}" in tuned.dev else ""
     return {
         "Decoding": f"{greedy}{beam}",

@@ -29,7 +29,7 @@ LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz"}, "second_lm"
 """What the copies in a model folder are called."""
 
 LETTERS = TextConfig().alphabet
-"""Of hotwords for a model that spells nothing itself."""
+"""Of hotwords that are heard in phones."""
 
 
 @settings
@@ -70,7 +70,7 @@ def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path], lexicon
         raise AsrError(f"{folder / FILE}: cannot be replaced ({error.strerror})") from error
     for name, source in sources.items():
         _copy(source, folder / name)
-    if lexicon:
+    if lexicon is not None:
         write_lexicon(folder / tuned.lexicon, lexicon)
     write_json(folder / FILE, to_table(tuned))
     for stale in LANGUAGE_MODELS - sources.keys():
@@ -146,12 +146,14 @@ def beam_reader(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame
     table = merge(to_table(tuned.decoding if tuned and ours else DecodingConfig()), search.settings)
     config = build(DecodingConfig, table, "--set decoding")
     second = folder / tuned.second if tuned and ours and tuned.second else None
-    alphabet = "".join(vocabulary.spellings[1:]) if vocabulary.spells else LETTERS
+    alphabet = "".join(vocabulary.spellings[1:])
+    if vocabulary.phones and config.head != "text":
+        alphabet += LETTERS
     hotwords = read_hotwords(search.hotword_file, alphabet) if search.hotword_file else {}
     hotwords |= parse_hotwords(search.hotwords, alphabet)
     own = folder / tuned.lexicon if tuned and ours and tuned.lexicon else None
     pronunciations = _pronunciations(folder, vocabulary, config, search, language_model, own, hotwords)
-    lexicon = read_lexicon(search.lexicon, vocabulary) if search.lexicon and not pronunciations else None
+    lexicon = read_lexicon(search.lexicon, vocabulary) if search.lexicon and pronunciations is None else None
     nbest = max(search.nbest, config.rescored if second else 1)
     decoder = Decoder(vocabulary, config, language_model, lexicon, pronunciations, hotwords, nbest)
     model = NeuralModel.load(second) if second else None

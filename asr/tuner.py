@@ -134,7 +134,7 @@ def tune(
             tuned,
             language_model=names[0],
             second=names[1],
-            lexicon=LEXICON if pronunciations else "",
+            lexicon="" if pronunciations is None else LEXICON,
             decoding=reader.decoder.config,
             beam=beam,
             dev={**tuned.dev, **more},

@@ -41,6 +41,7 @@ def complete(dictionary: Lexicon, words: Iterable[str], by_model: bool = True, p
     Args:
         by_model: Whether it is asked at all; it never is where the dictionary lacks one of its phones, and so is of
             another language.
+        phones: Those that count as the dictionary's, where it is only a part of one.
     """
     wanted = list(dict.fromkeys(words))
     speller = None
