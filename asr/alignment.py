@@ -38,6 +38,17 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Phone:
+    """A sound of a word and when it was made."""
+
+    name: str
+    start_s: float
+    end_s: float
+    confidence: float
+    """The probability of the path through its frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """A word and when it was said."""
 
@@ -49,6 +60,8 @@ class Word:
     right words from wrong ones better than the mean or the least of the tokens' probabilities, or than entropies do.
     """
     tokens: tuple[Span, ...] = ()
+    phones: tuple[Phone, ...] = ()
+    """Those that it was aligned by."""
 
 
 def greedy_spans(matrix: Matrix) -> list[Span]:
@@ -111,6 +124,44 @@ def words(
         start_s, end_s = (min(frame * frame_s, duration_s) for frame in (tokens[0].start, tokens[-1].end))
         found.append(Word(text, start_s, end_s, math.exp(sure[begin:end].sum()), tuple(tokens)))
     return found
+
+
+def words_of_tokens(
+    matrix: Matrix,
+    spans: Sequence[Span],
+    counted: Sequence[tuple[str, int]],
+    frame_s: float,
+    duration_s: float,
+) -> list[Word]:
+    """The words that spans make where no token tells their ends: each is so many spans; an empty one is silence.
+
+    Args:
+        matrix, spans, frame_s, duration_s: As of `words`.
+        counted: The words in their order, each with the number of its tokens.
+    """
+    sure = _log_probabilities(matrix, spans)
+    found, place = [], 0
+    for text, count in counted:
+        tokens = tuple(spans[place : place + count])
+        place += count
+        if text:
+            begin, end = tokens[0].start, tokens[-1].end
+            start_s, end_s = (min(frame * frame_s, duration_s) for frame in (begin, end))
+            found.append(Word(text, start_s, end_s, math.exp(sure[begin:end].sum()), tokens))
+    return found
+
+
+def phones_of(word: Word, names: Sequence[str], frame_s: float) -> tuple[Phone, ...]:
+    """The sounds of a word, by its spans of phones; none ends later than the word."""
+    return tuple(
+        Phone(
+            names[span.token],
+            min(span.start * frame_s, word.end_s),
+            min(span.end * frame_s, word.end_s),
+            math.exp(span.log_probability * (span.end - span.start)),
+        )
+        for span in word.tokens
+    )
 
 
 def fit_score(matrix: Matrix, spans: Sequence[Span]) -> float:

@@ -7,7 +7,7 @@ from asr.errors import AsrError
 from asr.hearing import Piece
 from asr.reading import Reading, joined
 from asr.stretches import Stretch, Stretches
-from asr.text import Vocabulary
+from asr.text import SILENCE, Vocabulary
 from asr.transcript import Transcript
 
 
@@ -15,13 +15,12 @@ class Assembly:
     """A recording on its way: pieces that wait for those before them, and the stretches that are being read."""
 
     def __init__(self, source: str, vocabulary: Vocabulary, frame_s: float) -> None:
-        tokens = vocabulary.tokens
         self.source, self.frame_s = source, frame_s
         self.error: AsrError | None = None
         self.duration_s = 0.0
         self.waiting: dict[int, Piece] = {}
         self.index, self.ended = 0, False
-        self.stretches = Stretches(frame_s, tokens.index(" ") if " " in tokens else None)
+        self.stretches = Stretches(frame_s, *_between_words(vocabulary))
         self.readings: list[tuple[int, Future[list[Reading]], int]] = []
 
     @property
@@ -55,3 +54,9 @@ class Assembly:
         reading = joined(parts, self.frame_s, self.duration_s, nbest) if len(parts) > 1 else parts[0][1]
         words, alternatives = reading.words, reading.alternatives
         return Transcript(self.source, reading.text, self.duration_s, None, words, alternatives, model)
+
+
+def _between_words(vocabulary: Vocabulary) -> tuple[int | None, slice]:
+    """The token between words, and the columns of a matrix in which it is: those that spell, or else the phones."""
+    tokens, between = (vocabulary.tokens, " ") if vocabulary.spells else (vocabulary.phones, SILENCE)
+    return tokens.index(between) if between in tokens else None, slice(len(tokens))

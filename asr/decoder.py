@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 
 from asr.config import settings
 from asr.errors import ConfigError, ModelError
+from asr.lexicon.entries import Lexicon
 from asr.lm.arpa import NGramModel, read_arpa, read_vocabulary
 from asr.progress import say
 from asr.search import flashlight
-from asr.search.fusion import CharacterFusion, WordFusion
+from asr.search.fusion import CharacterFusion, WordFusion, with_hotwords
+from asr.search.phone_flashlight import PhoneFlashlight
+from asr.search.phones import PhoneSearch, Saying, sayings_of
 from asr.search.prefix import Hypothesis, Scorer, beam_search
-from asr.text import SPACE_IN_PIECES, Vocabulary
+from asr.text import SILENCE, SPACE_IN_PIECES, Vocabulary
 
 LEAST_FITTING = 0.5
 """Of a language model's words, the share that the acoustic model must be able to spell."""
@@ -50,6 +53,10 @@ class DecodingConfig:
     """Added for every word along with it."""
     rescored: Annotated[int, Gt(0)] = 50
     """How many hypotheses the second language model goes over."""
+    head: Literal["auto", "text", "phones"] = "auto"
+    """What of a model's two heads is searched; `auto` is that of phones where there is a pronunciation lexicon."""
+    pronunciation_weight: Annotated[float, Ge(0)] = 1.0
+    """What the natural log-probability of a word's pronunciation counts, that of the likeliest being 0."""
     engine: Literal["auto", "flashlight", "python"] = "auto"
     """`auto` is flashlight-text where it is installed, else our own."""
 
@@ -64,6 +71,8 @@ class Decoder:
     """An ARPA file over words or characters."""
     lexicon: Sequence[str] | None = None
     """The only words allowed; None: those of a language model of words, else any."""
+    pronunciations: Lexicon | None = None
+    """How words are said; with it, a model that hears phones is searched for those, and other words are not heard."""
     hotwords: Mapping[str, float] = field(default_factory=dict)
     nbest: int = 1
     cores: int | None = None
@@ -73,23 +82,51 @@ class Decoder:
         """
         Raises:
             AsrError: The engine asked for is not installed.
-            ModelError: The language model cannot be read, or does not fit the alphabet.
+            ModelError: The language model cannot be read, or does not fit the alphabet or the pronunciations; or the
+                model has not the head asked for, or one of phones and no pronunciations.
         """
+        self.hears_phones = self._is_for_phones()
         self.units: str | None = None
+        words: Sequence[str] = ()
         if self.language_model:
             if self.language_model.is_dir():
                 hint = "an ARPA file is needed; an LSTM goes with 'asr tune --rescore'"
                 raise ModelError(f"{self.language_model}: a folder, where {hint}")
             self.units, words = read_vocabulary(self.language_model)
-            _check_fit(self.language_model, self.units, words, self.vocabulary)
+            if not self.hears_phones:
+                _check_fit(self.language_model, self.units, words, self.vocabulary)
             if self.units == "words" and self.lexicon is None:
-                self.lexicon = [word for word in words if not self.vocabulary.unknown(word)]
-        if self.units == "characters" and self.lexicon is not None:
+                self.lexicon = [word for word in words if self.hears_phones or not self.vocabulary.unknown(word)]
+        if self.units == "characters" and (self.hears_phones or self.lexicon is not None):
             raise ConfigError(f"{self.language_model}: a language model of characters takes no lexicon")
+        self._sayings = self._said(self.pronunciations) if self.hears_phones and self.pronunciations is not None else ()
         if self.config.engine == "auto" and not flashlight.installed():
             say("decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'")
         self._ngrams: NGramModel | None = None
         self._start()
+
+    def _is_for_phones(self) -> bool:
+        head, vocabulary = self.config.head, self.vocabulary
+        if head == "phones" and not vocabulary.phones:
+            raise ModelError("decoding.head = phones: the model hears no phones")
+        if head == "text" and not vocabulary.spells:
+            raise ModelError("decoding.head = text: the model hears phones, not letters")
+        if (head == "phones" or not vocabulary.spells) and self.pronunciations is None:
+            raise ModelError("the model hears phones, and a search for words needs a pronunciation lexicon: --lexicon")
+        return bool(vocabulary.phones) and head != "text" and self.pronunciations is not None
+
+    def _said(self, pronunciations: Lexicon) -> tuple[Saying, ...]:
+        """How the words that may be heard are said; tells how many nobody can say."""
+        wanted = with_hotwords(self.lexicon or pronunciations.entries, self.hotwords)
+        sayings = sayings_of(pronunciations.only(wanted), self.vocabulary.phones)
+        self.lexicon = list(dict.fromkeys(saying.word for saying in sayings))
+        known = frozenset(self.lexicon)
+        if missing := [word for word in wanted if word not in known]:
+            found = f"{len(missing)} of {len(wanted)} words have no pronunciation, such as {missing[0]!r}"
+            if len(missing) > (1 - LEAST_FITTING) * len(wanted):
+                raise ModelError(f"{self.language_model or 'decoding'}: {found}: the lexicon does not fit")
+            say(f"decoding: {found}; they are not heard")
+        return sayings
 
     def _start(self) -> None:
         self._workers: ProcessPoolExecutor | None = None
@@ -101,9 +138,10 @@ class Decoder:
         """The likeliest token sequences, best first, `nbest` at most.
 
         Args:
-            log_probabilities: (T, V), natural logarithms.
+            log_probabilities: (T, V) of all heads, natural logarithms.
         """
-        return self._engine(log_probabilities)
+        columns = self.vocabulary.of_phones if self.hears_phones else self.vocabulary.of_text
+        return self._engine(columns(log_probabilities))
 
     def decode_many(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:
         """`decode` for each of several matrices, on all cores.
@@ -133,6 +171,16 @@ class Decoder:
 
     def _fast(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
         config, free = self.config, self.lexicon is None
+        if self.hears_phones:
+            return PhoneFlashlight(
+                len(self.vocabulary.phones),
+                self._sayings,
+                self.language_model,
+                beam=config.beam,
+                score_threshold=config.score_threshold,
+                tokens_per_frame=config.tokens_per_frame,
+                **self._of_phones,
+            ).decode
         engine = flashlight.Flashlight(
             self.vocabulary,
             config.beam,
@@ -154,6 +202,9 @@ class Decoder:
         if self.language_model and config.lm_weight and self._ngrams is None:
             self._ngrams = read_arpa(self.language_model)
         model = self._ngrams if config.lm_weight else None
+        if self.hears_phones:
+            options = {"beam": config.beam, "score_threshold": config.score_threshold, **self._of_phones}
+            return PhoneSearch(self._sayings, model, **options).decode
         scorer: Scorer[Any]
         if self.lexicon is None:
             scorer = CharacterFusion(spellings, model, config.lm_weight, config.word_score, self.hotwords)
@@ -161,6 +212,19 @@ class Decoder:
             scorer = WordFusion(spellings, model, self.lexicon, config.lm_weight, config.word_score, self.hotwords)
         beam, threshold = config.beam, config.score_threshold
         return lambda matrix: self._by_text(beam_search(matrix, beam, scorer, beam, threshold))[: self.nbest]
+
+    @property
+    def _of_phones(self) -> dict[str, Any]:
+        """What both searches for words in phones take alike."""
+        phones, config = self.vocabulary.phones, self.config
+        return {
+            "lm_weight": config.lm_weight,
+            "word_score": config.word_score,
+            "hotwords": self.hotwords,
+            "pronunciation_weight": config.pronunciation_weight,
+            "silence": phones.index(SILENCE) if SILENCE in phones else None,
+            "nbest": self.nbest,
+        }
 
     def _by_text(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """One for each text, best first: those that differ in spaces only are summed."""
@@ -195,6 +259,13 @@ def _end_with_parent() -> None:
 
 def _work(log_probabilities: NDArray[Any]) -> list[Hypothesis]:
     return _decoder.decode(log_probabilities)
+
+
+def text_of(hypothesis: Hypothesis, vocabulary: Vocabulary) -> str:
+    """The words of a hypothesis, or what its tokens spell."""
+    if hypothesis.words:
+        return " ".join(word for word, _ in hypothesis.words if word)
+    return vocabulary.decode(hypothesis.tokens)
 
 
 def available_cores() -> int:

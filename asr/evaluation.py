@@ -33,17 +33,21 @@ SUFFIXES = {GREEDY: "", BEAM: ".beam"}
 
 
 def readers_for(recognizer: Recognizer, folder: Path) -> dict[str, Reader]:
-    """Greedy decoding, and the beam search that was tuned for the model folder, if one was.
+    """Greedy decoding where it gives text, and the beam search that was tuned for the model folder, if one was.
 
     Raises:
         AsrError: The tuned settings or their language models cannot be used.
+        ModelError: Neither can be; names the folder.
     """
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
     tuned = read_tuned(folder)
-    readers = {GREEDY: greedy_reader(tuned, vocabulary, frame_s)}
+    readers = {}
+    greedy = greedy_reader(tuned, vocabulary, frame_s)
     if tuned and tuned.language_model:
         readers[BEAM] = beam_reader(folder, tuned, vocabulary, frame_s, Search())
-    return readers
+    else:
+        greedy.check(str(folder))
+    return {GREEDY: greedy, **readers} if vocabulary.spells else readers
 
 
 def decoding_facts(folder: Path) -> dict[str, str]:
@@ -54,9 +58,11 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     config = tuned.decoding
     weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
     second = f", then {tuned.second} with weight {config.rescoring_weight:g}" if tuned.second else ""
-    beam = f"beam search with {tuned.language_model}: {weights}{second}"
+    through = f" through phones with {tuned.lexicon} and" if tuned.lexicon else " with"
+    beam = f"beam search{through} {tuned.language_model}: {weights}{second}"
+    greedy = "greedy: no language model; " if f"WER, {GREEDY}" in tuned.dev else ""
     return {
-        "Decoding": f"greedy: no language model; {beam}",
+        "Decoding": f"{greedy}{beam}",
         LANGUAGE_MODEL: " and ".join(filter(None, (tuned.language_model, tuned.second))),
         **{f"Tuned: {key}": value for key, value in tuned.dev.items()},
     }

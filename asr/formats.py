@@ -6,19 +6,19 @@ Times are whole milliseconds. Files stay well formed whatever a recording is cal
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from asr import __version__, textgrid
-from asr.alignment import Word
+from asr.alignment import Phone, Word
 from asr.config import nearest
 from asr.errors import ConfigError, DataError
 from asr.segments import Cue, Segment, cues, segments
 from asr.transcript import Transcript
 
-Part = TypeVar("Part", Word, Segment, Cue)
+Part = TypeVar("Part", Word, Phone, Segment, Cue)
 
 
 @dataclass(frozen=True)
@@ -211,16 +211,23 @@ def _write_json(transcript: Transcript) -> str:
         "model": transcript.model,
         "asr_version": __version__,
         "segments": [{**_times(segment), "text": segment.text} for segment in segments(transcript.words)],
-        "words": [
-            {"word": word.text, **_times(word), "confidence": round(word.confidence, 3)} for word in transcript.words
-        ],
+        "words": [_word(word) for word in transcript.words],
     }
     if transcript.alternatives:
         value["alternatives"] = [{"text": each.text, "score": round(each.score, 3)} for each in transcript.alternatives]
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
-def _times(part: Word | Segment) -> dict[str, float]:
+def _word(word: Word) -> dict[str, object]:
+    value = {"word": word.text, **_times(word), "confidence": round(word.confidence, 3)}
+    if word.phones:
+        value["phones"] = [
+            {"phone": phone.name, **_times(phone), "confidence": round(phone.confidence, 3)} for phone in word.phones
+        ]
+    return value
+
+
+def _times(part: Word | Phone | Segment) -> dict[str, float]:
     return {"start": round(part.start_s * 1000) / 1000, "end": round(part.end_s * 1000) / 1000}
 
 
@@ -235,11 +242,20 @@ def _read_json(text: str) -> list[Timed]:
 
 
 def _write_ctm(transcript: Transcript) -> str:
+    """Of words; or of phones, where they are known."""
+    parts: Iterable[tuple[int, int, str, float]]
+    if phones := _phones(transcript):
+        parts = ((start, end, phone.name, phone.confidence) for start, end, phone in timed(phones))
+    else:
+        parts = ((start, end, word.text, word.confidence) for start, end, word in timed(transcript.words))
     return "".join(
-        f"{_name(transcript)} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {_spaced(word.text, '_')} "
-        f"{word.confidence:.3f}\n"
-        for start, end, word in timed(transcript.words)
+        f"{_name(transcript)} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {_spaced(said, '_')} {confidence:.3f}\n"
+        for start, end, said, confidence in parts
     )
+
+
+def _phones(transcript: Transcript) -> list[Phone]:
+    return [phone for word in transcript.words for phone in word.phones]
 
 
 def _read_ctm(text: str) -> list[Timed]:
@@ -276,6 +292,8 @@ def _write_textgrid(transcript: Transcript) -> str:
         "words": [(start, end, word.text) for start, end, word in timed(transcript.words)],
         "segments": [(start, end, segment.text) for start, end, segment in timed(segments(transcript.words))],
     }
+    if phones := _phones(transcript):
+        tiers["phones"] = [(start, end, phone.name) for start, end, phone in timed(phones)]
     return textgrid.write(tiers, round(transcript.duration_s * 1000))
 
 

@@ -9,13 +9,19 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from asr.alignment import Span, Word, align, greedy_spans, words
+from asr.alignment import Span, Word, align, greedy_spans, words, words_of_tokens
 from asr.confidence import Calibration
-from asr.decoder import Decoder
+from asr.decoder import Decoder, text_of
+from asr.errors import ModelError
 from asr.lm.rescoring import Weights, rescore
 from asr.search.prefix import Hypothesis
 from asr.text import Vocabulary
 from asr.transcript import Alternative
+
+NO_LETTERS = (
+    "hears phones, not letters: greedy decoding gives no text; give a language model and a lexicon (--lm, --lexicon), "
+    "or both once for all with 'asr tune'"
+)
 
 
 class SentenceModel(Protocol):
@@ -82,6 +88,11 @@ class Reader:
         found = self.candidates(matrices)
         return [self._best(*each) for each in zip(matrices, durations_s, found, strict=True)]
 
+    def check(self, model: str) -> None:
+        """Raises `ModelError`, with the model's name, where reading cannot give text."""
+        if self.decoder is None and not self.vocabulary.spells:
+            raise ModelError(f"{model}: {NO_LETTERS}")
+
     def candidates(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:
         """The best hypotheses of each matrix by all that is known, best first; at least one each."""
         assert self.decoder is not None
@@ -89,15 +100,24 @@ class Reader:
         return found if self.second is None else [self._rescored(hypotheses, self.second) for hypotheses in found]
 
     def _greedy(self, matrix: NDArray[Any], duration_s: float) -> Reading:
+        if not self.vocabulary.spells:
+            raise ModelError(f"the model {NO_LETTERS}")
+        matrix = self.vocabulary.of_text(matrix)
         spans = greedy_spans(matrix)
         text = self.vocabulary.decode(span.token for span in spans)
-        return Reading(text, self._words(matrix, spans, duration_s))
+        return Reading(text, self._calibrated(self._spelled(matrix, spans, duration_s)))
 
     def _best(self, matrix: NDArray[Any], duration_s: float, hypotheses: Sequence[Hypothesis]) -> Reading:
-        spans = align(matrix, hypotheses[0].tokens)
-        best = hypotheses[: self.nbest]
-        alternatives = tuple(Alternative(self._text(hypothesis), hypothesis.score) for hypothesis in best)
-        return Reading(alternatives[0].text, self._words(matrix, spans, duration_s), alternatives)
+        best = hypotheses[0]
+        matrix = self.vocabulary.of_phones(matrix) if best.words else self.vocabulary.of_text(matrix)
+        spans = align(matrix, best.tokens)
+        if best.words:
+            found = words_of_tokens(matrix, spans, best.words, self.frame_s, duration_s)
+        else:
+            found = self._spelled(matrix, spans, duration_s) if spans else []
+        shown = hypotheses[: self.nbest]
+        alternatives = tuple(Alternative(self._text(hypothesis), hypothesis.score) for hypothesis in shown)
+        return Reading(alternatives[0].text, self._calibrated(found), alternatives)
 
     def _rescored(self, hypotheses: Sequence[Hypothesis], model: SentenceModel) -> list[Hypothesis]:
         assert self.decoder is not None
@@ -109,10 +129,12 @@ class Reader:
         return [replace(by_text[text], score=score) for text, score in ranked]
 
     def _text(self, hypothesis: Hypothesis) -> str:
-        return self.vocabulary.decode(hypothesis.tokens)
+        return text_of(hypothesis, self.vocabulary)
 
-    def _words(self, matrix: NDArray[Any], spans: Sequence[Span], duration_s: float) -> tuple[Word, ...]:
-        found = words(matrix, spans, self.vocabulary.spellings, self.frame_s, duration_s)
+    def _spelled(self, matrix: NDArray[Any], spans: Sequence[Span], duration_s: float) -> list[Word]:
+        return words(matrix, spans, self.vocabulary.spellings, self.frame_s, duration_s)
+
+    def _calibrated(self, found: Sequence[Word]) -> tuple[Word, ...]:
         confidences = self.calibration([word.confidence for word in found])
         pairs = zip(found, confidences.tolist(), strict=True)
         return tuple(replace(word, confidence=value, tokens=()) for word, value in pairs)  # spans of hours: 100s of MB

@@ -145,6 +145,7 @@ class Recognizer:
             recordings: Files, or what `recording` gave.
             advance: As in `transcribe`.
         """
+        self.reader.check(self.name or "the model")
         sources: list[str] = []
 
         def named() -> Iterator[Recording]:

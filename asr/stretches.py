@@ -32,10 +32,12 @@ class Stretches:
     Args:
         frame_s: Seconds from one frame to the next.
         space: The token between words; None where no token is a space by itself.
+        columns: Those of the matrix that tell where nobody speaks, the blank first.
     """
 
-    def __init__(self, frame_s: float, space: int | None) -> None:
+    def __init__(self, frame_s: float, space: int | None, columns: slice = slice(None)) -> None:
         self.longest, self.shortest, self.pause = (round(s / frame_s) for s in (LONGEST_S, SHORTEST_S, PAUSE_S))
+        self.columns = columns
         self.quiet = [BLANK] if space is None else [BLANK, space]
         self.start = 0
         self.held: list[NDArray[Any]] = []
@@ -48,7 +50,7 @@ class Stretches:
         self.held.append(matrix)
         while sum(map(len, self.held)) > self.longest:
             whole = np.concatenate(self.held)
-            cut = self._cut(whole[: self.longest].argmax(1))
+            cut = self._cut(whole[: self.longest, self.columns].argmax(1))
             yield Stretch(self.start, whole[:cut])
             self.held, self.start = [whole[cut:]], self.start + cut
         if last:

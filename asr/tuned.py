@@ -11,17 +11,25 @@ from asr.config import build, merge, settings, to_table
 from asr.decoder import Decoder, DecodingConfig
 from asr.errors import AsrError, ModelError
 from asr.files import digest, read_json, write_json, writing
+from asr.lexicon.corpus import complete
+from asr.lexicon.entries import Lexicon, write_lexicon
+from asr.lexicon.of_model import FILE as LEXICON
+from asr.lexicon.of_model import pronunciations_for, read_for
+from asr.lm.arpa import read_vocabulary
 from asr.lm.neural import NeuralModel
 from asr.progress import say
 from asr.reading import Reader
 from asr.search.fusion import read_lexicon
 from asr.search.hotwords import parse_hotwords, read_hotwords
-from asr.text import Vocabulary
+from asr.text import TextConfig, Vocabulary
 
 FILE = "decoding.json"
 WEIGHTS = "weights.safetensors"
 LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz"}, "second_lm"
 """What the copies in a model folder are called."""
+
+LETTERS = TextConfig().alphabet
+"""Of hotwords that are heard in phones."""
 
 
 @settings
@@ -32,6 +40,8 @@ class Tuned:
     """The SHA-256 of the weights that it was found with; for others it means nothing."""
     language_model: str = ""
     """A file in the model folder; empty: greedy decoding, and only confidence was calibrated."""
+    lexicon: str = ""
+    """A file in the model folder: how the language model's words are said; empty where no phones are searched."""
     second: str = ""
     """A folder in the model folder: the language model that goes over the best hypotheses."""
     decoding: DecodingConfig = DecodingConfig()
@@ -41,7 +51,7 @@ class Tuned:
     """What it was tuned on, and the figures."""
 
 
-def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path]) -> None:
+def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path], lexicon: Lexicon | None = None) -> None:
     """Writes the record into a model folder, after the language models that it names; those of an earlier one go.
 
     From the first copy until the record is written the folder counts as not tuned, so that settings never meet a
@@ -49,6 +59,7 @@ def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path]) -> None
 
     Args:
         sources: Where each of the language models is to be copied from, by its name in the folder.
+        lexicon: How the words are said, where the record names a lexicon; replaces the folder's.
 
     Raises:
         AsrError: The folder cannot be written.
@@ -59,6 +70,8 @@ def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path]) -> None
         raise AsrError(f"{folder / FILE}: cannot be replaced ({error.strerror})") from error
     for name, source in sources.items():
         _copy(source, folder / name)
+    if lexicon is not None:
+        write_lexicon(folder / tuned.lexicon, lexicon)
     write_json(folder / FILE, to_table(tuned))
     for stale in LANGUAGE_MODELS - sources.keys():
         (folder / stale).unlink(missing_ok=True)
@@ -80,11 +93,10 @@ def read_tuned(folder: Path) -> Tuned | None:
     if tuned.weights != digest(folder / WEIGHTS):
         say(f"warning: {path} was tuned for other weights and is not used; run 'asr tune' again")
         return None
-    for name in filter(None, (tuned.language_model, tuned.second)):
+    for name in filter(None, (tuned.language_model, tuned.second, tuned.lexicon)):
         if not (folder / name).exists():
-            raise ModelError(
-                f"{path}: the language model {name} is gone; run 'asr tune' again, or decode with --greedy"
-            )
+            what = "lexicon" if name == tuned.lexicon else "language model"
+            raise ModelError(f"{path}: the {what} {name} is gone; run 'asr tune' again, or decode with --greedy")
     return tuned
 
 
@@ -95,7 +107,7 @@ class Search:
     language_model: Path | None = None
     """In place of the tuned one: an ARPA file."""
     lexicon: Path | None = None
-    """A file with the only words allowed, one a line."""
+    """A file with the only words allowed, one a line; for a model that hears phones, with how they are said."""
     hotwords: Sequence[str] = ()
     """As `asr.search.hotwords.parse_hotwords` takes them."""
     hotword_file: Path | None = None
@@ -135,17 +147,46 @@ def beam_reader(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame
     config = build(DecodingConfig, table, "--set decoding")
     second = folder / tuned.second if tuned and ours and tuned.second else None
     alphabet = "".join(vocabulary.spellings[1:])
+    if vocabulary.phones and config.head != "text":
+        alphabet += LETTERS
     hotwords = read_hotwords(search.hotword_file, alphabet) if search.hotword_file else {}
-    decoder = Decoder(
-        vocabulary,
-        config,
-        language_model,
-        read_lexicon(search.lexicon, vocabulary) if search.lexicon else None,
-        {**hotwords, **parse_hotwords(search.hotwords, alphabet)},
-        max(search.nbest, config.rescored if second else 1),
-    )
+    hotwords |= parse_hotwords(search.hotwords, alphabet)
+    own = folder / tuned.lexicon if tuned and ours and tuned.lexicon else None
+    pronunciations = _pronunciations(folder, vocabulary, config, search, language_model, own, hotwords)
+    lexicon = read_lexicon(search.lexicon, vocabulary) if search.lexicon and pronunciations is None else None
+    nbest = max(search.nbest, config.rescored if second else 1)
+    decoder = Decoder(vocabulary, config, language_model, lexicon, pronunciations, hotwords, nbest)
     model = NeuralModel.load(second) if second else None
     return Reader(vocabulary, frame_s, decoder, model, tuned.beam if tuned else Calibration(), search.nbest)
+
+
+def _pronunciations(
+    folder: Path,
+    vocabulary: Vocabulary,
+    config: DecodingConfig,
+    search: Search,
+    language_model: Path | None,
+    tuned: Path | None,
+    hotwords: Mapping[str, float],
+) -> Lexicon | None:
+    """How the words are said that a search in phones may hear; None where letters are searched.
+
+    Args:
+        tuned: The lexicon that the model was tuned with.
+    """
+    if not vocabulary.phones or config.head == "text":
+        return None
+    own = folder / LEXICON
+    if named := search.lexicon or tuned:
+        known = read_for(named, vocabulary)
+    elif language_model and (own.is_file() or not vocabulary.spells):
+        known = pronunciations_for(read_vocabulary(language_model)[1], folder, vocabulary)
+    elif own.is_file():
+        known = read_for(own, vocabulary)
+    else:
+        return None
+    expected = [word for words in hotwords for word in words.split() if word not in known]
+    return known | complete(known, expected, phones=vocabulary.phones) if expected else known
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -20,11 +20,15 @@ from asr.confidence import (
     shifted,
 )
 from asr.dataset import SpeechDataset, load, plan
-from asr.decoder import Decoder, DecodingConfig
+from asr.decoder import Decoder, DecodingConfig, text_of
 from asr.errors import ConfigError, DataError, ModelError
 from asr.evaluation import BEAM, GREEDY, score_split
 from asr.files import digest
+from asr.lexicon.entries import Lexicon
+from asr.lexicon.of_model import FILE as LEXICON
+from asr.lexicon.of_model import pronunciations_for
 from asr.lm import rescoring
+from asr.lm.arpa import read_vocabulary
 from asr.lm.neural import NeuralModel
 from asr.manifest import Utterance, hours, read_manifest
 from asr.metrics import correct_words
@@ -34,7 +38,7 @@ from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
 from asr.report import summary
 from asr.scoring.figures import figures_of
-from asr.text import normalise
+from asr.text import Vocabulary, normalise
 from asr.tuned import SECOND, WEIGHTS, Tuned, write_tuned
 from asr.tuning import Tuning
 
@@ -78,6 +82,7 @@ def tune(
     start: DecodingConfig | None = None,
     device: str = "auto",
     force: bool = False,
+    lexicon: Path | None = None,
 ) -> Tuned:
     """Finds decoding settings for a model on dev, calibrates its confidence there, and writes both into its folder.
 
@@ -88,6 +93,7 @@ def tune(
         second: The folder of a recurrent language model, to go over the best hypotheses.
         start: Where the search for settings begins.
         force: Take a manifest that is called a test set, and a language model that lacks many of its words.
+        lexicon: How the words of the language model are said, for a model that hears phones.
 
     Raises:
         ConfigError: The manifest is called a test set.
@@ -100,15 +106,20 @@ def tune(
         raise ConfigError(f"--rescore {second}: it goes over what a beam search finds, and that needs --lm")
     recognizer = load_recognizer(folder, device, greedy=True)
     reader = Reader(recognizer.checkpoint.vocabulary, recognizer.frame_s)
+    if not language_model:
+        reader.check(str(folder))
     models: dict[str, Path] = {}
+    pronunciations = None
     if language_model:
         models["lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"] = language_model
-        decoder = Decoder(reader.vocabulary, start or DecodingConfig(), language_model)
+        start = start or DecodingConfig()
+        pronunciations = _pronunciations(folder, reader.vocabulary, start, language_model, lexicon)
+        decoder = Decoder(reader.vocabulary, start, language_model, pronunciations=pronunciations)
     if second:
         models[SECOND] = second
         second_model = NeuralModel.load(second, device)
     dev = hear(recognizer, manifest)
-    greedy, facts = _judge(dev, GREEDY, reader)
+    greedy, facts = _judge(dev, GREEDY, reader) if reader.vocabulary.spells else (Calibration(), {})
     tuned = Tuned(digest(folder / WEIGHTS), greedy=greedy, dev={"dev": dev.title, **facts})
     if language_model:
         _check_words(dev, decoder, language_model, force)
@@ -123,12 +134,24 @@ def tune(
             tuned,
             language_model=names[0],
             second=names[1],
+            lexicon="" if pronunciations is None else LEXICON,
             decoding=reader.decoder.config,
             beam=beam,
             dev={**tuned.dev, **more},
         )
-    write_tuned(folder, tuned, models)
+    write_tuned(folder, tuned, models, pronunciations)
     return tuned
+
+
+def _pronunciations(
+    folder: Path, vocabulary: Vocabulary, start: DecodingConfig, language_model: Path, lexicon: Path | None
+) -> Lexicon | None:
+    """How the words of a language model are said, for a search in phones; None for one in letters."""
+    if vocabulary.phones and start.head != "text":
+        return pronunciations_for(read_vocabulary(language_model)[1], folder, vocabulary, lexicon)
+    if lexicon:
+        raise ConfigError(f"--lexicon {lexicon}: it tells phones, and the model is searched for letters")
+    return None
 
 
 def hear(recognizer: Recognizer, manifest: Path) -> Dev:
@@ -221,7 +244,7 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
             found = [best for start in starts for best in trial.decode_many(matrices[start : start + AT_ONCE])]
         finally:
             trial.close()
-        return [decoder.vocabulary.decode(hypotheses[0].tokens) for hypotheses in found]
+        return [text_of(hypotheses[0], decoder.vocabulary) for hypotheses in found]
 
     # Among characters there are the spaces, and a score for words would cost flashlight-text much.
     start = replace(decoder.config, word_score=0.0) if decoder.units == "characters" else decoder.config
@@ -237,7 +260,7 @@ def _weigh_second(dev: Dev, reader: Reader) -> Decoder:
     lists: list[list[tuple[str, float]]] = []
     for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
         for hypotheses in decoder.decode_many(dev.matrices[start : start + AT_ONCE]):
-            lists.append([(decoder.vocabulary.decode(each.tokens), each.score) for each in hypotheses])
+            lists.append([(text_of(each, decoder.vocabulary), each.score) for each in hypotheses])
     decoder.close()
     scores = [reader.second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
     weights, errors = rescoring.tune(lists, scores, dev.references)

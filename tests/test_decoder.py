@@ -12,9 +12,10 @@ import pytest
 from asr import decoder as decoder_module
 from asr.decoder import Decoder, DecodingConfig
 from asr.errors import AsrError, ConfigError, ModelError
+from asr.lexicon.entries import Lexicon, Pronunciation
 from asr.search import flashlight
 from asr.search.prefix import Hypothesis
-from asr.text import SPACE_IN_PIECES, Vocabulary
+from asr.text import BLANK, SPACE_IN_PIECES, Vocabulary
 
 VOCABULARY = Vocabulary.of_characters(" abc")
 
@@ -211,3 +212,95 @@ def test_a_language_model_that_was_written_anew_is_read_anew(tmp_path):
         for value in (-0.5, -3.5)
     )
     assert before != after
+
+
+PHONES = (BLANK, "A", "B", "C", "SIL")
+TWO_HEADS = Vocabulary(VOCABULARY.tokens, phones=PHONES)
+PHONES_ONLY = Vocabulary((), phones=PHONES)
+LEXICON = Lexicon(
+    {
+        "ab": (Pronunciation(("A", "B")), Pronunciation(("B", "B", "A"), 0.4)),
+        "ba": (Pronunciation(("B", "A")),),
+        "c": (Pronunciation(("C",)),),
+        "sea": (Pronunciation(("C",)),),
+    }
+)
+
+
+def heard(path, vocabulary, spelled=""):
+    """A matrix in which phones are heard along a path, and letters in the same frames; silence is `-`, a blank `.`."""
+    rows = np.full((len(path), len(vocabulary)), -9.0)
+    for frame, phone in enumerate(path):
+        rows[frame, len(vocabulary.tokens) + ".ABC-".index(phone)] = 0.0
+        if spelled:
+            rows[frame, vocabulary.tokens.index(BLANK if spelled[frame] == "." else spelled[frame])] = 0.0
+    return rows
+
+
+@pytest.fixture(params=["python", "flashlight"])
+def engine(request):
+    if request.param == "flashlight":
+        pytest.importorskip("flashlight.lib.text")
+    return request.param
+
+
+@pytest.mark.parametrize("vocabulary", [TWO_HEADS, PHONES_ONLY], ids=["two heads", "phones only"])
+def test_words_are_heard_in_phones(tmp_path, engine, vocabulary, capsys):
+    path = arpa(tmp_path / "lm.arpa", {**WORDS, "sea": -2.5})
+    decoder = Decoder(vocabulary, DecodingConfig(engine=engine), path, pronunciations=LEXICON, nbest=2)
+    best, second = decoder.decode(heard("-AAB..C-BA", vocabulary, "" if not vocabulary.spells else "cccccccccc"))
+    assert best.words == (("", 1), ("ab", 2), ("c", 1), ("", 1), ("ba", 2))
+    assert decoder_module.text_of(best, vocabulary) == "ab c ba"
+    assert decoder_module.text_of(second, vocabulary) == "ab sea ba"  # said alike, and less likely
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pronunciation_weighs_what_it_is_told_to(engine):
+    matrix = heard("B.BA", PHONES_ONLY)
+    lexicon = LEXICON | Lexicon({"odd": (Pronunciation(("B", "B", "A")),)})
+    found = {}
+    for weight in (0.0, 2.0):  # halved once, and so 0.69 below
+        config = DecodingConfig(engine=engine, word_score=0.0, pronunciation_weight=weight)
+        decoder = Decoder(PHONES_ONLY, config, pronunciations=lexicon, hotwords={"ab": 0.5})
+        found[weight] = decoder.decode(matrix)[0].words
+    assert found == {0.0: (("ab", 3),), 2.0: (("odd", 3),)}
+
+
+def test_which_head_is_searched(tmp_path):
+    path = arpa(tmp_path / "lm.arpa", WORDS)
+    matrix = heard("AABBBBB", TWO_HEADS, "c......")
+    texts = {
+        head: decoder_module.text_of(
+            Decoder(TWO_HEADS, DecodingConfig(head=head), path, pronunciations=LEXICON).decode(matrix)[0], TWO_HEADS
+        )
+        for head in ("auto", "phones", "text")
+    }
+    assert texts == {"auto": "ab", "phones": "ab", "text": "c"}
+    without = Decoder(TWO_HEADS, DecodingConfig(), path)
+    assert decoder_module.text_of(without.decode(matrix)[0], TWO_HEADS) == "c"
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "head", "lexicon", "message"),
+    [
+        (VOCABULARY, "phones", LEXICON, "the model hears no phones"),
+        (PHONES_ONLY, "text", LEXICON, "the model hears phones, not letters"),
+        (PHONES_ONLY, "auto", None, "needs a pronunciation lexicon: --lexicon"),
+        (TWO_HEADS, "phones", None, "needs a pronunciation lexicon: --lexicon"),
+    ],
+)
+def test_a_head_that_is_not_there(vocabulary, head, lexicon, message):
+    with pytest.raises(ModelError, match=message):
+        Decoder(vocabulary, DecodingConfig(head=head), pronunciations=lexicon)
+
+
+def test_words_that_nobody_can_say_are_counted(tmp_path, capsys):
+    path = arpa(tmp_path / "lm.arpa", WORDS)
+    some = Lexicon({word: LEXICON[word] for word in ("ab", "c")})
+    Decoder(PHONES_ONLY, DecodingConfig(), path, pronunciations=some, hotwords={"zzz": 1.0, "c ab": 1.0})
+    told = capsys.readouterr().err
+    assert told == "decoding: 2 of 4 words have no pronunciation, such as 'ba'; they are not heard\n"
+    with pytest.raises(ModelError, match="lm.arpa: 2 of 3 words .* such as 'ab': the lexicon does not fit"):
+        Decoder(PHONES_ONLY, DecodingConfig(), path, pronunciations=some.only(["c"]))
+    with pytest.raises(ConfigError, match="a language model of characters takes no lexicon"):
+        Decoder(TWO_HEADS, DecodingConfig(), arpa(path, CHARACTERS), pronunciations=LEXICON)

@@ -10,7 +10,8 @@ import srt
 import webvtt
 
 import asr
-from asr.alignment import Word
+from asr import textgrid
+from asr.alignment import Phone, Word
 from asr.errors import AudioError, ConfigError, DataError
 from asr.formats import FORMATS, Timed, format_named, parse, render, timed
 from asr.segments import cues, segments
@@ -367,3 +368,21 @@ def test_praat_reads_a_textgrid(tmp_path):
         count = praat.praat.call(grid, "Get number of intervals", 1)
         labels = [praat.praat.call(grid, "Get label of interval", 1, place + 1) for place in range(count)]
         assert list(filter(None, labels)) == [word.text for word in transcript.words]
+
+
+def test_phones_are_told_where_they_are_known():
+    phones = (Phone("S", 0.1, 0.2, 0.75), Phone("EY", 0.25, 0.4, 0.5))
+    said = Transcript(
+        "a.wav", "say ok", 3.0, None, (Word("say", 0.1, 0.4, 0.9, phones=phones), Word("ok", 1.6, 2.0, 1))
+    )
+    assert render(said, "ctm") == "a 1 0.100 0.100 S 0.750\na 1 0.250 0.150 EY 0.500\n"
+    first, second = json.loads(render(said, "json"))["words"]
+    assert first["phones"] == [
+        {"phone": "S", "start": 0.1, "end": 0.2, "confidence": 0.75},
+        {"phone": "EY", "start": 0.25, "end": 0.4, "confidence": 0.5},
+    ]
+    assert "phones" not in second
+    tiers = textgrid.read(render(said, "textgrid"))
+    assert tiers["phones"] == [(100, 200, "S"), (250, 400, "EY")]
+    assert tiers["words"] == [(100, 400, "say"), (1600, 2000, "ok")]
+    assert "phones" not in textgrid.read(render(TALK, "textgrid"))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from asr.confidence import Calibration
+from asr.errors import ModelError
 from asr.reading import Reader
 from asr.search.prefix import Hypothesis
 from asr.text import Vocabulary
@@ -86,3 +87,40 @@ def test_a_second_language_model_changes_the_order():
     (reading,) = reader.read([matrix(A, BLANK, B)], [0.12])
     assert [(each.text, each.score) for each in reading.alternatives] == [("a b", -3.0), ("ab", -5.75)]
     assert [word.text for word in reading.words] == ["a", "b"]
+
+
+TWO_HEADS = Vocabulary(VOCABULARY.tokens, phones=("<blank>", "P", "Q", "SIL"))
+PHONES_ONLY = Vocabulary((), phones=TWO_HEADS.phones)
+SAID = Hypothesis((3, 1, 2, 2), -1.0, (("", 1), ("one", 2), ("two", 1)))
+
+
+@pytest.mark.parametrize("vocabulary", [TWO_HEADS, PHONES_ONLY], ids=["two heads", "phones only"])
+def test_words_in_phones_have_times_and_confidence(vocabulary):
+    phones = matrix(3, 1, BLANK, 2, 2, BLANK, 2)
+    spelled = [matrix(*[A] * 7)] if vocabulary.spells else []
+    columns = np.concatenate([*spelled, phones], axis=1)
+    (reading,) = Reader(vocabulary, 0.1, Decoder(SAID, Hypothesis((), -9.0)), nbest=2).read([columns], [0.65])
+    assert reading.text == "one two"
+    assert [each.text for each in reading.alternatives] == ["one two", ""]
+    first, second = reading.words
+    assert (first.text, first.start_s, first.end_s) == ("one", 0.1, 0.5)
+    assert (second.text, second.start_s, second.end_s) == ("two", pytest.approx(0.6), 0.65)
+    assert (first.confidence, second.confidence) == (pytest.approx(0.7**4), pytest.approx(0.7))
+
+
+def test_nothing_heard_in_phones():
+    for found in (Hypothesis((), -1.0), Hypothesis((3,), -1.0, (("", 1),))):
+        (reading,) = Reader(PHONES_ONLY, 0.1, Decoder(found)).read([matrix(3, 3)], [0.2])
+        assert (reading.text, reading.words) == ("", ())
+
+
+def test_greedy_decoding_is_of_letters():
+    both = np.concatenate([matrix(A, B), matrix(1, 2)], axis=1)
+    (reading,) = Reader(TWO_HEADS, 0.1).read([both], [0.2])
+    assert reading.text == "ab"
+    reader = Reader(PHONES_ONLY, 0.1)
+    with pytest.raises(ModelError, match="hears phones, not letters: greedy decoding gives no text"):
+        reader.read([matrix(1)], [0.1])
+    with pytest.raises(ModelError, match=r"^exp/x/model: hears phones, not letters: .* 'asr tune'$"):
+        reader.check("exp/x/model")
+    Reader(PHONES_ONLY, 0.1, Decoder(SAID)).check("exp/x/model")

@@ -60,3 +60,14 @@ def test_a_silence_with_a_space_in_it_comes_first():
 
 def test_where_nothing_is_silent_the_longest_stretch_is_cut_off():
     assert [stretch.start for stretch in cut(np.full(3200, 2))[1]] == [0, 1500, 3000]
+
+
+def test_the_columns_that_do_not_count_are_passed_over():
+    tokens = np.full(2000, 2)
+    tokens[700:720] = 0
+    matrix = np.concatenate(
+        [matrix_of(tokens) - 9.0, matrix_of(np.zeros(2000, int))], axis=1
+    )  # all silent, and likelier
+    found = list(Stretches(FRAME_S, SPACE, slice(4)).add(matrix, last=True))
+    assert [stretch.start for stretch in found] == [0, 710]
+    assert found[0].matrix.shape == (710, 8)

@@ -39,7 +39,10 @@ def transcribe(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also those that are there already.")] = False,
     lm: LanguageModel = None,
-    lexicon: Annotated[Path | None, typer.Option(metavar="FILE", help="The only words allowed, one a line.")] = None,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The only words allowed, one a line; for a model of phones, said how."),
+    ] = None,
     hotword: Annotated[
         list[str] | None, typer.Option(metavar="WORDS=BONUS", help="Words to expect; may be given again.")
     ] = None,
@@ -168,6 +171,7 @@ def serve(
     with listening(host, port) as opened:
         folder = find_model(model).resolve()
         recognizer = load(folder, device, search=Search(lm) if lm else None)
+        recognizer.reader.check(str(folder))
         serve(recognizer, opened, host, limits, folder.parent.name if folder.name == "model" else folder.name)
 
 
@@ -175,17 +179,41 @@ def align(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording of any format, rate and length.")],
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="What is said in it, or a text file that tells.")],
     model: Model = None,
+    phones: Annotated[
+        bool, typer.Option("--phones", help="Also when each phone is said, by a model that hears phones.")
+    ] = False,
+    lexicon: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="How the words are said (default: the model's own, CMUdict).")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="Print a file: ctm, json, textgrid or another.")
+    ] = "",
     device: Device = "auto",
 ) -> None:
-    """Print when each word of a text is said: start and end in seconds, confidence, word, with tabs between."""
+    """Print when each word of a text is said: start and end in seconds, confidence, word, with tabs between.
+
+    With --phones, a line is a phone, and its word stands behind it. Of a word's pronunciations, that which is heard is
+    taken.
+    """
     from asr.aligner import align_recording, read_text
+    from asr.formats import format_named, render
     from asr.progress import say
     from asr.recognizer import find_model, load
+    from asr.transcript import Transcript
 
+    if form:
+        format_named(form)
     said = read_text(text)
-    alignment = align_recording(load(find_model(model), device), audio, said)
-    for word in alignment.words:
-        print(_word_line(word))
+    recognizer = load(find_model(model), device)
+    alignment = align_recording(recognizer, audio, said, phones, lexicon)
+    if form:
+        heard = " ".join(word.text for word in alignment.words)
+        words = tuple(alignment.words)
+        transcript = Transcript(str(audio), heard, alignment.duration_s, words=words, model=recognizer.name)
+        print(render(transcript, form), end="")
+    else:
+        for word in alignment.words:
+            print("\n".join(_phone_lines(word) if phones else [_word_line(word)]))
     say(f"fit {alignment.fit:.2f}")
     if not alignment.fits:
         say(f"warning: the text does not seem to fit {audio}: its times mean little")
@@ -201,6 +229,10 @@ def tune(
     overrides: Overrides = None,
     device: Device = "auto",
     force: Annotated[bool, typer.Option("--force", help="Tune on what is called a test set, too.")] = False,
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="How words are said, for a model of phones (default: its own, CMUdict)."),
+    ] = None,
 ) -> None:
     """Find decoding settings on dev, calibrate confidence there, and write both into the model folder."""
     from asr.config import build
@@ -208,7 +240,7 @@ def tune(
     from asr.tuner import tune
 
     start = build(DecodingConfig, decoding_settings(overrides), "--set decoding")
-    tune(model, dev, lm, rescore, start, device, force)
+    tune(model, dev, lm, rescore, start, device, force, lexicon)
 
 
 def export(
@@ -260,6 +292,13 @@ def _print_confidence(transcript: "Transcript", label: str) -> None:
         Text(word.text, next(style for least, style in styles if word.confidence >= least)) for word in transcript.words
     ]
     console.print(Text.assemble(label, Text(" ").join(words)))
+
+
+def _phone_lines(word: "Word") -> list[str]:
+    return [
+        f"{phone.start_s:.2f}\t{phone.end_s:.2f}\t{phone.confidence:.2f}\t{phone.name}\t{word.text}"
+        for phone in word.phones
+    ]
 
 
 def _word_line(word: "Word") -> str:

@@ -1,6 +1,6 @@
 """The pronunciations that a corpus needs: a dictionary's, and a model's for the words that it lacks."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -35,18 +35,19 @@ def lexicon_of_texts(texts: Iterable[str], path: Path, stress: bool) -> tuple[Le
     return complete(dictionary, chain.from_iterable(map(str.split, texts)), not stress), dictionary.phones
 
 
-def complete(dictionary: Lexicon, words: Iterable[str], by_model: bool = True) -> Lexicon:
+def complete(dictionary: Lexicon, words: Iterable[str], by_model: bool = True, phones: Collection[str] = ()) -> Lexicon:
     """The pronunciations of words, by the model that comes with the package where the dictionary has none.
 
     Args:
         by_model: Whether it is asked at all; it never is where the dictionary lacks one of its phones, and so is of
             another language.
+        phones: Those that count as the dictionary's, where it is only a part of one.
     """
     wanted = list(dict.fromkeys(words))
     speller = None
     if by_model and any(word not in dictionary for word in wanted):
         model = Pronouncer.load(shipped())
-        speller = model if set(model.vocabulary.phones) <= set(dictionary.phones) else None
+        speller = model if set(model.vocabulary.phones) <= set(phones or dictionary.phones) else None
     built = build_lexicon(wanted, dictionary, speller)
     counts = ", ".join(f"{count} by {source}" for source, count in built.counts.most_common())
     left_out = (

@@ -6,8 +6,7 @@ Scores mean the same in both, so that weights found with one serve the other. Ho
 * flashlight knows no weight per word without a lexicon, and no hotwords: a scorer of ours stands on top of its model.
 * A word of characters is spelled with the space behind it, and a frame that is surely a space follows the recording.
 * At a word's end flashlight starts anew, and the word's last token cannot go on for a second frame. Where words end in
-  pieces, each token therefore has a second column, in which it lasts: the word `the` is spelled `▁the`, or the second
-  column's `▁the` and then `▁the` (see `asr.search.layout.PieceLayout`).
+  pieces or phones, tokens have further columns, in which they last (see `asr.search.layout.RunOnLayout`).
 """
 
 import os
@@ -84,7 +83,7 @@ class Flashlight:
             ModelError: The language model cannot be read; names the file.
         """
         self._nbest = nbest
-        text = _decoders()
+        text = decoders()
         hotwords = hotwords or {}
         path = language_model if lm_weight else None
         weight = lm_weight * log(10) if path else 1.0
@@ -105,7 +104,7 @@ class Flashlight:
         else:
             self._layout = layout_of_words(vocabulary)
             words = with_hotwords(lexicon, hotwords)
-            self._model = _word_model(text, words, path, weight, hotwords)
+            self._model = word_model(text, words, path, weight, hotwords)
             options = text.LexiconDecoderOptions(
                 beam_size_token=tokens_per_frame * self._layout.columns_per_token,
                 word_score=word_score,
@@ -115,7 +114,7 @@ class Flashlight:
             trie = (
                 _trie(vocabulary, words, self._model)
                 if hotwords
-                else _plain_trie(vocabulary, tuple(words), path, _changed_ns(path))
+                else _plain_trie(vocabulary, tuple(words), path, changed_ns(path))
             )
             no_word, of_tokens = -1, False
             self._decoder = text.LexiconDecoder(
@@ -148,13 +147,13 @@ class Flashlight:
 
 @lru_cache(maxsize=2)
 def _plain_trie(vocabulary: Vocabulary, words: tuple[str, ...], path: Path | None, changed_ns: int) -> Any:
-    """The lexicon's tree; the last ones stay in memory, as those of `_kenlm` do."""
-    return _trie(vocabulary, words, _kenlm(path, words) if path else _decoders().ZeroLM())
+    """The lexicon's tree; the last ones stay in memory, as those of `kenlm` do."""
+    return _trie(vocabulary, words, kenlm(path, words) if path else decoders().ZeroLM())
 
 
 def _trie(vocabulary: Vocabulary, words: Sequence[str], model: Any) -> Any:
     """The spellings of all words, each beginning with the score of the likeliest word that begins so."""
-    text, layout = _decoders(), layout_of_words(vocabulary)
+    text, layout = decoders(), layout_of_words(vocabulary)
     trie = text.Trie(layout.columns_per_token * len(vocabulary) + 1, layout.silence)
     anywhere = model.start(True)
     for number, word in enumerate(words):
@@ -172,19 +171,19 @@ def _token_model(
     spellings = vocabulary.spellings
     if path and vocabulary.sentencepiece is not None:  # a token is more than one of the model's characters
         characters = sorted(set("".join(spellings[1:])))
-        model = _Characters(_kenlm(path, _characters_of_model(characters)), characters)
+        model = _Characters(kenlm(path, _characters_of_model(characters)), characters)
         return _with_scorer(text, text.ZeroLM(), CharacterFusion(spellings, model, **fusion), weight)
-    inner = _kenlm(path, _characters_of_model(spellings)) if path else text.ZeroLM()
+    inner = kenlm(path, _characters_of_model(spellings)) if path else text.ZeroLM()
     if not fusion["hotwords"] and not fusion["word_score"]:
         return inner
     return _with_scorer(text, inner, CharacterFusion(spellings, None, **fusion), weight)
 
 
-def _word_model(
+def word_model(
     text: ModuleType, words: Sequence[str], path: Path | None, weight: float, hotwords: Mapping[str, float]
 ) -> Any:
     """What scores a hypothesis's words; a word is its number in `words`."""
-    inner = _kenlm(path, tuple(words)) if path else text.ZeroLM()
+    inner = kenlm(path, tuple(words)) if path else text.ZeroLM()
     return _with_scorer(text, inner, _WordBonuses(words, hotwords), weight) if hotwords else inner
 
 
@@ -199,11 +198,7 @@ class _WordBonuses:
         return self._hotwords.start()
 
     def extend(self, matches: Matches, word: int) -> tuple[Matches, float]:
-        total = 0.0
-        for character in self._words[word] + " ":
-            matches, added = self._hotwords.step(matches, character)
-            total += added
-        return matches, total
+        return self._hotwords.step_word(matches, self._words[word])
 
     def finish(self, matches: Matches) -> float:
         return self._hotwords.finish(matches)
@@ -261,7 +256,12 @@ def _with_scorer(text: ModuleType, model: Any, scorer: CharacterFusion | _WordBo
     return Sum()
 
 
-def _decoders() -> ModuleType:
+def decoders() -> ModuleType:
+    """flashlight's.
+
+    Raises:
+        AsrError: It is not installed.
+    """
     if not installed():
         raise AsrError("this search needs flashlight-text: pip install 'asr[flashlight]'")
     import flashlight.lib.text.decoder
@@ -269,11 +269,12 @@ def _decoders() -> ModuleType:
     return flashlight.lib.text.decoder  # type: ignore[no-any-return]
 
 
-def _kenlm(path: Path, words: tuple[str, ...]) -> Any:
-    return _kept_kenlm(path, _changed_ns(path), words)
+def kenlm(path: Path, words: tuple[str, ...]) -> Any:
+    """The model in a file, which knows words by their numbers; the last ones stay in memory."""
+    return _kept_kenlm(path, changed_ns(path), words)
 
 
-def _changed_ns(path: Path | None) -> int:
+def changed_ns(path: Path | None) -> int:
     """When a file was last written, so that one written anew is read anew; KenLM complains of one that is not there."""
     return path.stat().st_mtime_ns if path and path.exists() else 0
 

@@ -78,6 +78,14 @@ class Hotwords:
             reached.append(ROOT)
         return tuple(reached), added
 
+    def step_word(self, matches: Matches, word: str) -> tuple[Matches, float]:
+        """As `step`, for a whole word and the space behind it."""
+        total = 0.0
+        for character in word + " ":
+            matches, added = self.step(matches, character)
+            total += added
+        return matches, total
+
     def finish(self, matches: Matches) -> float:
         """What the text's end adds: hotwords that end with it are paid, those only begun taken back."""
         return sum(self._bonus.get(node, 0.0) - self._lent[node] for node in matches)

@@ -37,7 +37,7 @@ class Hypothesis:
     score: float
     """Log of the summed probability of all paths that the beam kept, plus all that the scorer added."""
     words: tuple[tuple[str, int], ...] = ()
-    """The words and how many of the tokens each has; none where the tokens spell the text."""
+    """The words and how many of the tokens each has; none where the tokens spell the text. An empty word is silence."""
 
 
 class Scorer(Protocol[State]):
@@ -166,14 +166,14 @@ def _advance(entries: Beam, row: NDArray[np.float64], scorer: Scorer[Any], thres
                 total += longer.added
             else:
                 continue
-            candidates[key] = _log_add(candidates[key], total) if key in candidates else total
+            candidates[key] = log_add(candidates[key], total) if key in candidates else total
     return candidates
 
 
 def _finish(entries: Beam, scorer: Scorer[Any], nbest: int) -> list[Hypothesis]:
     unfinished: dict[_Prefix, float] = {}
     for (prefix, _), score in entries.items():
-        unfinished[prefix] = _log_add(unfinished[prefix], score) if prefix in unfinished else score
+        unfinished[prefix] = log_add(unfinished[prefix], score) if prefix in unfinished else score
     ends = ((prefix, scorer.finish(prefix.state)) for prefix in unfinished)
     finished = {prefix: unfinished[prefix] + added for prefix, added in ends if added is not None}
     ends_well = max(finished.values(), default=-inf) > -inf
@@ -181,6 +181,7 @@ def _finish(entries: Beam, scorer: Scorer[Any], nbest: int) -> list[Hypothesis]:
     return [Hypothesis(prefix.tokens(), score) for prefix, score in best]
 
 
-def _log_add(left: float, right: float) -> float:
+def log_add(left: float, right: float) -> float:
+    """The logarithm of the sum of two numbers that are given by their logarithms."""
     high, low = (left, right) if left >= right else (right, left)
     return high if low == -inf else high + log1p(exp(low - high))
