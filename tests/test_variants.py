@@ -173,3 +173,10 @@ def test_the_lstm_compared_is_that_of_the_recipe():
     for family, ground in (("fsdd", "fsdd"), ("librispeech", "librispeech/mini")):
         assert read_recipe(f"{family}/architectures/lstm").config.model == read_recipe(ground).config.model
         assert Path(read_recipe(f"{family}/architectures").prepare_file).parent.name == family
+
+
+def test_units_are_compared_in_nothing_else():
+    variants = {name: each.config for name, each in read_variants("librispeech/units").items()}
+    units = {name: (config.text.units, config.text.hears_phones) for name, config in variants.items()}
+    assert units == {"characters": ("characters", False), "phones": ("phones", True), "both": ("characters", True)}
+    assert len({repr((c.features, c.model, c.optimizer, c.training, c.augmentation)) for c in variants.values()}) == 1
