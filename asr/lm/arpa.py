@@ -90,7 +90,7 @@ def _write(model: NGramModel, stream: IO[bytes], advance: Advance) -> None:
         stream.write(f"\n\\{order}-grams:\n".encode())
         for begin in range(0, len(table.keys), LINES_PER_BLOCK):
             rows = np.arange(begin, min(begin + LINES_PER_BLOCK, len(table.keys)))
-            grams = map(" ".join, zip(*(words[column] for column in _columns(model, order, rows)), strict=True))
+            grams = map(" ".join, zip(*(words[column] for column in model.columns(order, rows)), strict=True))
             probabilities = table.log10_probability[rows].tolist()
             if order < model.order:
                 backoffs = table.log10_backoff[rows].tolist()
@@ -101,15 +101,6 @@ def _write(model: NGramModel, stream: IO[bytes], advance: Advance) -> None:
             advance(len(rows))
     stream.write(b"\n\\end\\\n")
     stream.flush()
-
-
-def _columns(model: NGramModel, order: int, rows: Ids) -> list[Ids]:
-    """The first, second, ... word ids of the n-grams in some rows."""
-    columns: list[Ids] = []
-    for table in reversed(model.tables[:order]):
-        rows, last = np.divmod(table.keys[rows], len(model.words))
-        columns.insert(0, last)
-    return columns
 
 
 class _Reader:

@@ -86,6 +86,15 @@ class NGramModel:
         """How many n-grams there are of each order."""
         return [len(table.keys) for table in self.tables]
 
+    def columns(self, order: int, rows: Ids | None = None) -> list[Ids]:
+        """The first, second, ... word ids of the n-grams of an order, of all or of those in some rows."""
+        rows = np.arange(len(self.tables[order - 1].keys)) if rows is None else rows
+        columns: list[Ids] = []
+        for table in reversed(self.tables[:order]):
+            rows, last = np.divmod(table.keys[rows], len(self.words))
+            columns.insert(0, last)
+        return columns
+
     @cached_property
     def ids(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.words)}
