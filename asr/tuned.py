@@ -11,6 +11,7 @@ from asr.config import build, merge, settings, to_table
 from asr.decoder import Decoder, DecodingConfig
 from asr.errors import AsrError, ModelError
 from asr.files import digest, read_json, write_json, writing
+from asr.lm.compact import is_compact
 from asr.lm.neural import NeuralModel
 from asr.progress import say
 from asr.reading import Reader
@@ -20,7 +21,7 @@ from asr.text import Vocabulary
 
 FILE = "decoding.json"
 WEIGHTS = "weights.safetensors"
-LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz"}, "second_lm"
+LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz", "lm.ngram"}, "second_lm"
 """What the copies in a model folder are called."""
 
 
@@ -39,6 +40,13 @@ class Tuned:
     beam: Calibration = Calibration()
     dev: Mapping[str, str] = field(default_factory=dict)
     """What it was tuned on, and the figures."""
+
+
+def name_of_copy(language_model: Path) -> str:
+    """What the copy of an n-gram model in a model folder is called."""
+    if is_compact(language_model):
+        return "lm.ngram"
+    return "lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"
 
 
 def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path]) -> None:
@@ -93,7 +101,7 @@ class Search:
     """What a user asks of the beam search, next to what a model folder comes with."""
 
     language_model: Path | None = None
-    """In place of the tuned one: an ARPA file."""
+    """In place of the tuned one: an ARPA or compact file."""
     lexicon: Path | None = None
     """A file with the only words allowed, one a line."""
     hotwords: Sequence[str] = ()

@@ -35,7 +35,7 @@ from asr.recognizer import load as load_recognizer
 from asr.report import summary
 from asr.scoring.figures import figures_of
 from asr.text import normalise
-from asr.tuned import SECOND, WEIGHTS, Tuned, write_tuned
+from asr.tuned import SECOND, WEIGHTS, Tuned, name_of_copy, write_tuned
 from asr.tuning import Tuning
 
 TEST_NAME = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)
@@ -84,7 +84,7 @@ def tune(
     Args:
         folder: The model folder.
         manifest: Of dev, with its transcripts.
-        language_model: An ARPA file; without one only confidence is calibrated, that of greedy decoding.
+        language_model: An ARPA or compact file; without one only confidence is calibrated, that of greedy decoding.
         second: The folder of a recurrent language model, to go over the best hypotheses.
         start: Where the search for settings begins.
         force: Take a manifest that is called a test set, and a language model that lacks many of its words.
@@ -102,7 +102,7 @@ def tune(
     reader = Reader(recognizer.checkpoint.vocabulary, recognizer.frame_s)
     models: dict[str, Path] = {}
     if language_model:
-        models["lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"] = language_model
+        models[name_of_copy(language_model)] = language_model
         decoder = Decoder(reader.vocabulary, start or DecodingConfig(), language_model)
     if second:
         models[SECOND] = second
