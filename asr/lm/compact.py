@@ -126,7 +126,8 @@ def _keys(arrays: Arrays, order: int, contexts: int, size: int) -> Ids:
     words = reached - np.repeat(reached[first] - steps[first], children[parents])
     if words.max(initial=0) >= size:
         raise ValueError(f"a {order}-gram has a word that there is not")
-    return np.repeat(np.arange(contexts), children) * size + words
+    keys: Ids = np.repeat(np.arange(contexts), children) * size + words
+    return keys
 
 
 def _rounded(values: Floats) -> tuple[Floats, NDArray[np.uint8]]:
@@ -155,4 +156,7 @@ def _bytes_of(numbers: Ids) -> NDArray[np.uint8]:
 
 
 def _numbers_of(digits: NDArray[np.uint8]) -> Ids:
-    return sum((row.astype(np.int64) << 8 * place for place, row in enumerate(digits)), np.zeros(1, np.int64))
+    numbers = np.zeros(digits.shape[1], np.int64)
+    for place, row in enumerate(digits):
+        numbers |= row.astype(np.int64) << 8 * place
+    return numbers

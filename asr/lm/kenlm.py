@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.lm.counts import Ids
-from asr.lm.ngram import NGramModel
+from asr.lm.ngram import NGramModel, Table
 from asr.lm.units import UNKNOWN
 
 Hashes = NDArray[np.uint64]
@@ -53,24 +53,21 @@ def kenlm_file(model: NGramModel) -> Iterator[Path]:
 
 def write_kenlm(model: NGramModel, file: IO[bytes]) -> None:
     """Writes a model in which every n-gram's end is there too, as `asr.lm.ngram.closed` makes sure."""
-    size = len(model.words)
-    counts = [size, *(model.counts[1:] or [0])]  # KenLM has no models of order 1
+    if model.order == 1:  # KenLM knows no such models
+        none = np.empty(0, np.float32)
+        model = NGramModel(model.words, [*model.tables, Table(np.empty(0, np.int64), none, none)])
     numbers = _numbers(model)
-    known = numbers > 0
+    known, size = numbers > 0, len(numbers)
+    words = _probing(_hashes_of_words(model.words)[known], numbers[known].astype([("number", "<u4")]), size)
     unigrams = np.zeros(size + 1, WEIGHTS)  # KenLM leaves room for an <unk> that may be missing
     unigrams[numbers] = _weights(model, 1)
-    hashes = _hashes_of_words(model.words)[known]
-    file.write(_header(counts))
-    file.write(np.array([0, size], "<u4"))  # the version of the vocabulary's layout
-    file.write(_probing(hashes, numbers[known].astype([("number", "<u4")]), size))
-    file.write(unigrams)
-    for order in range(2, model.order):
-        file.write(_probing(_hashes_of_ngrams(model, order, numbers), _weights(model, order), counts[order - 1]))
-    if model.order == 1:
-        file.write(_probing(np.empty(0, np.uint64), np.empty(0, PROBABILITY), 0))
-    else:
-        longest = model.tables[-1].log10_probability.astype(PROBABILITY)
-        file.write(_probing(_hashes_of_ngrams(model, model.order, numbers), longest, counts[-1]))
+    tables = [words, unigrams]
+    for order, count in enumerate(model.counts[1:], start=2):
+        tables.append(_probing(_hashes_of_ngrams(model, order, numbers), _weights(model, order), count))
+    file.write(_header(model.counts))
+    file.write(np.array([0, size], "<u4").data)  # the version of the vocabulary's layout
+    for table in tables:
+        file.write(table.data)
 
 
 def _header(counts: Sequence[int]) -> bytes:
@@ -103,12 +100,13 @@ def _numbers(model: NGramModel) -> Ids:
 
 
 def _weights(model: NGramModel, order: int) -> NDArray[Any]:
-    """Log10. A probability that is not negative has longer n-grams that end in its n-gram; a backoff of -0 says that
-    the n-gram is nobody's context, and one of 0 that it is somebody's."""
+    """Log10. A probability without its minus has longer n-grams that end in its n-gram, a backoff of 0 has n-grams that
+    begin so, and one of -0 has none."""
     table = model.tables[order - 1]
+    if order == model.order:
+        return table.log10_probability.astype(PROBABILITY)
     context = np.zeros(len(table.keys), np.bool_)
-    if order < model.order:
-        context[model.tables[order].keys // len(model.words)] = True
+    context[model.tables[order].keys // len(model.words)] = True
     weights = np.empty(len(table.keys), WEIGHTS)
     weights["probability"] = np.abs(table.log10_probability)
     weights["backoff"] = np.where(table.log10_backoff == 0, np.where(context, 0.0, -0.0), table.log10_backoff)

@@ -224,10 +224,10 @@ def closed(model: NGramModel) -> NGramModel:
         shorter = NGramModel(model.words, tables)
         contexts, last = np.divmod(table.keys, size)
         new = np.array([(shorter._row(gram[:-1]), gram[-1]) for gram in grams], np.int64).reshape(-1, 2)
-        keys = np.append(rows[contexts] * size + last, new @ [size, 1])
+        keys = np.concatenate([rows[contexts] * size + last, new[:, 0] * size + new[:, 1]])
         by_key = np.argsort(keys)
         log10 = [model._log10_probability(gram[:-1], gram[-1]) for gram in grams]
-        probability = np.append(table.log10_probability, np.float32(log10))
+        probability = np.append(table.log10_probability, np.array(log10, np.float32))
         backoff = np.append(table.log10_backoff, np.zeros(len(grams), np.float32))
         tables.append(Table(keys[by_key], probability[by_key], backoff[by_key]))
         rows = np.argsort(by_key)

@@ -2,13 +2,14 @@
 
 Source: Stolcke 1998, Entropy-based Pruning of Backoff Language Models, sections 2 and 3, with two departures. An n-gram
 stays when a longer one that stays begins or ends in it. And how often a history occurs is taken from what the model
-would write in the long run: the lower orders of a Kneser-Ney model, which Stolcke multiplies for it, tell how many words
-something follows, not how often it occurs (Chelba et al. 2010, Study on Interaction between Entropy Pruning and
+would write in the long run: the lower orders of a Kneser-Ney model, which Stolcke multiplies for it, tell how many
+words something follows, not how often it occurs (Chelba et al. 2010, Study on Interaction between Entropy Pruning and
 Kneser-Ney Smoothing).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,13 @@ class _Level:
     probability: Floats
     backoff: Floats
 
-    def begun(self, values: Floats, below: "_Level") -> Floats:
+    def begun(self, values: NDArray[Any], below: "_Level") -> Floats:
         """The sums of the n-grams' values over those with the same beginning, for all of the order below."""
-        return np.bincount(self.contexts, values, len(below.probability))
+        return np.bincount(self.contexts, values, len(below.probability)).astype(np.float64)
 
     def ended(self, values: Floats, below: "_Level") -> Floats:
-        return np.bincount(self.suffixes, values, len(below.probability))
+        """The same over those with the same end."""
+        return np.bincount(self.suffixes, values, len(below.probability)).astype(np.float64)
 
 
 def prune(model: NGramModel, threshold: float = 0.0, ngrams: int | None = None) -> NGramModel:
@@ -84,20 +86,22 @@ def frequencies(levels: Sequence[_Level], start: int, end: int, rounds: int = RO
     A word stands behind a history h' because of each longer history that ends in h': by an n-gram of its own there, or
     because the longer one backs off to h'.
     """
-    found = [np.ones(1)]
-    for below, level in zip(levels, levels[1:], strict=False):
+    found = [np.ones(1), _with_start(levels[1].probability, start, end)]
+    for level in levels[2:]:
         found.append(found[-1][level.contexts] * level.probability)
-        if len(found) == 2:
-            found[1] = _with_start(found[1], start, end)
     for _ in range(rounds):
+        arrived = found[-2].copy()  # of each history of an order, how often a word is looked for there
         longer, through = np.zeros_like(found[-1]), np.zeros_like(found[-1])
         for order in range(len(levels) - 1, 0, -1):
             level, below = levels[order], levels[order - 1]
-            reached = found[order - 1] - level.ended(found[order] * (1 - level.backoff), below)
-            backed_off = np.maximum(reached[level.contexts] - through, 0)
-            through = level.ended((found[order - 1] * below.backoff)[level.contexts], below)
-            found[order] = longer + backed_off * level.probability
+            if order == 2:
+                arrived[end] = 0  # behind it nothing is foretold
+            found[order] = longer + np.maximum(arrived[level.contexts] - through, 0) * level.probability
             longer = level.ended(found[order], below)
+            backing_off = arrived * below.backoff
+            through = level.ended(backing_off[level.contexts], below)
+            if order > 1:  # there a word is looked for first where no longer history is known
+                arrived = found[order - 2] + below.ended(backing_off - found[order - 1], levels[order - 2])
         found[1] = _with_start(found[1], start, end)
     return found
 
@@ -106,7 +110,7 @@ def _with_start(words: Floats, start: int, end: int) -> Floats:
     """A sentence begins as often as one ends, though nothing foretells it."""
     words = words.copy()
     words[start] = words[end]
-    return words / words.sum()
+    return words / float(words.sum())
 
 
 def losses(levels: Sequence[_Level], found: Sequence[Floats]) -> list[Floats]:

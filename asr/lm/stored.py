@@ -7,7 +7,6 @@ from asr.lm.compact import is_compact, read_compact, read_compact_words, write_c
 from asr.lm.ngram import NGramModel
 from asr.lm.units import SIGNS, Units, units_of
 
-
 COMPACT = ".ngram"
 """How the names of compact files end."""
 
