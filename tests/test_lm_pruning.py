@@ -120,10 +120,7 @@ def test_frequencies_are_those_of_what_the_model_writes(trained):
     size = len(trained.words)
     pairs = np.full((size, size), 1 / size**2)
     probability = np.array(
-        [
-            [[10 ** trained._log10_probability((a, b), c) for c in range(size)] for b in range(size)]
-            for a in range(size)
-        ]
+        [[[10 ** trained._log10_probability((a, b), c) for c in range(size)] for b in range(size)] for a in range(size)]
     )
     for number in range(size):  # a sentence begins where one has ended
         probability[number, END] = np.eye(size)[START]
