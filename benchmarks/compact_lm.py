@@ -3,10 +3,9 @@
     python benchmarks/compact_lm.py [lm.arpa.gz held-out.txt] [--ngrams 1000000] [--rounds 3]
 
 Without a model, a trigram of the training texts of the recipe numbers (asr run numbers), tried on those of its dev.
-With
---ngrams, the model is pruned to so many before. Each form is loaded in turns within one run, from a cold cache of
-ours: by KenLM as flashlight-text has it, where that is installed, and by our own engine. A figure is the median of the
-rounds, of time on the clock and, in brackets, of the processor's; imports do not count.
+With --ngrams, the model is pruned to so many before. Each form is loaded in turns within one run: by KenLM as
+flashlight-text has it, where that is installed, and by our own engine. A figure is the median of the rounds, of time on
+the clock and, in brackets, of the processor's; imports do not count.
 """
 
 import argparse

@@ -164,3 +164,11 @@ def test_files_that_cannot_be_read_or_written(model, path, tmp_path):
         read_compact(tmp_path / "nowhere")
     with pytest.raises(AsrError, match=r"lm\.ngram/lm: cannot be written"):
         write_compact(model, path / "lm")
+
+
+def test_the_few_frequent_words_have_levels_of_their_own():
+    generator = np.random.default_rng(5)
+    rare, frequent = generator.normal(-6, 0.1, 100_000), np.linspace(-4, -1, 60)
+    values = np.concatenate([[-99], rare, frequent]).astype(np.float32)
+    levels, numbers = compact._rounded(values)
+    assert np.abs(levels[numbers] - values).max() < 0.05

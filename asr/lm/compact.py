@@ -30,7 +30,7 @@ VERSION = 1
 HEADER = "asr_ngrams"
 """The array that makes a file one of ours: the version and, for each order, how many n-grams there are."""
 LEVELS = 256
-ROUNDS = 10
+ROUNDS = 3
 """In which the levels move to the means of what is nearest to them."""
 
 
@@ -135,7 +135,8 @@ def _rounded(values: Floats) -> tuple[Floats, NDArray[np.uint8]]:
     others = values[values != 0].astype(np.float64)
     levels = np.unique(others)
     if len(levels) > LEVELS - 1:
-        levels = np.unique(np.quantile(others, np.linspace(0, 1, LEVELS - 1)))  # with the ends, as -99 may be one
+        taken = np.unique(others.round(2))  # spread over these: most n-grams are rare, but the frequent ones count most
+        levels = np.unique(np.quantile(taken, np.linspace(0, 1, LEVELS - 1)))
         for _ in range(ROUNDS):
             nearest = _nearest(levels, others)
             there = np.bincount(nearest, minlength=len(levels))
