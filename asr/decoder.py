@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from asr.config import settings
 from asr.errors import ConfigError, ModelError
 from asr.lexicon.entries import Lexicon
-from asr.lm.arpa import NGramModel, read_arpa, read_vocabulary
+from asr.lm.ngram import NGramModel
+from asr.lm.stored import read_ngrams, read_vocabulary
 from asr.progress import say
 from asr.search import flashlight
 from asr.search.fusion import CharacterFusion, WordFusion, with_hotwords
@@ -68,7 +69,7 @@ class Decoder:
     vocabulary: Vocabulary
     config: DecodingConfig = field(default_factory=DecodingConfig)
     language_model: Path | None = None
-    """An ARPA file over words or characters."""
+    """An ARPA or compact file over words or characters."""
     lexicon: Sequence[str] | None = None
     """The only words allowed; None: those of a language model of words, else any."""
     pronunciations: Lexicon | None = None
@@ -200,7 +201,7 @@ class Decoder:
     def _own(self) -> Callable[[NDArray[Any]], list[Hypothesis]]:
         config, spellings = self.config, self.vocabulary.spellings
         if self.language_model and config.lm_weight and self._ngrams is None:
-            self._ngrams = read_arpa(self.language_model)
+            self._ngrams = read_ngrams(self.language_model)
         model = self._ngrams if config.lm_weight else None
         if self.hears_phones:
             options = {"beam": config.beam, "score_threshold": config.score_threshold, **self._of_phones}

@@ -15,8 +15,9 @@ from asr.lexicon.corpus import complete
 from asr.lexicon.entries import Lexicon, write_lexicon
 from asr.lexicon.of_model import FILE as LEXICON
 from asr.lexicon.of_model import pronunciations_for, read_for
-from asr.lm.arpa import read_vocabulary
+from asr.lm.compact import is_compact
 from asr.lm.neural import NeuralModel
+from asr.lm.stored import read_vocabulary
 from asr.progress import say
 from asr.reading import Reader
 from asr.search.fusion import read_lexicon
@@ -25,7 +26,7 @@ from asr.text import TextConfig, Vocabulary
 
 FILE = "decoding.json"
 WEIGHTS = "weights.safetensors"
-LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz"}, "second_lm"
+LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz", "lm.ngram"}, "second_lm"
 """What the copies in a model folder are called."""
 
 LETTERS = TextConfig().alphabet
@@ -49,6 +50,13 @@ class Tuned:
     beam: Calibration = Calibration()
     dev: Mapping[str, str] = field(default_factory=dict)
     """What it was tuned on, and the figures."""
+
+
+def name_of_copy(language_model: Path) -> str:
+    """What the copy of an n-gram model in a model folder is called."""
+    if is_compact(language_model):
+        return "lm.ngram"
+    return "lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"
 
 
 def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path], lexicon: Lexicon | None = None) -> None:
@@ -105,7 +113,7 @@ class Search:
     """What a user asks of the beam search, next to what a model folder comes with."""
 
     language_model: Path | None = None
-    """In place of the tuned one: an ARPA file."""
+    """In place of the tuned one: an ARPA or compact file."""
     lexicon: Path | None = None
     """A file with the only words allowed, one a line; for a model that hears phones, with how they are said."""
     hotwords: Sequence[str] = ()

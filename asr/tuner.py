@@ -28,8 +28,8 @@ from asr.lexicon.entries import Lexicon
 from asr.lexicon.of_model import FILE as LEXICON
 from asr.lexicon.of_model import pronunciations_for
 from asr.lm import rescoring
-from asr.lm.arpa import read_vocabulary
 from asr.lm.neural import NeuralModel
+from asr.lm.stored import read_vocabulary
 from asr.manifest import Utterance, hours, read_manifest
 from asr.metrics import correct_words
 from asr.progress import say, track
@@ -39,7 +39,7 @@ from asr.recognizer import load as load_recognizer
 from asr.report import summary
 from asr.scoring.figures import figures_of
 from asr.text import Vocabulary, normalise
-from asr.tuned import SECOND, WEIGHTS, Tuned, write_tuned
+from asr.tuned import SECOND, WEIGHTS, Tuned, name_of_copy, write_tuned
 from asr.tuning import Tuning
 
 TEST_NAME = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)
@@ -89,7 +89,7 @@ def tune(
     Args:
         folder: The model folder.
         manifest: Of dev, with its transcripts.
-        language_model: An ARPA file; without one only confidence is calibrated, that of greedy decoding.
+        language_model: An ARPA or compact file; without one only confidence is calibrated, that of greedy decoding.
         second: The folder of a recurrent language model, to go over the best hypotheses.
         start: Where the search for settings begins.
         force: Take a manifest that is called a test set, and a language model that lacks many of its words.
@@ -111,7 +111,7 @@ def tune(
     models: dict[str, Path] = {}
     pronunciations = None
     if language_model:
-        models["lm.arpa.gz" if language_model.suffix == ".gz" else "lm.arpa"] = language_model
+        models[name_of_copy(language_model)] = language_model
         start = start or DecodingConfig()
         pronunciations = _pronunciations(folder, reader.vocabulary, start, language_model, lexicon)
         decoder = Decoder(reader.vocabulary, start, language_model, pronunciations=pronunciations)

@@ -74,12 +74,14 @@ MORE = ("--device", "--init-from", "--noise")
     [
         (["--help"], (*COMMANDS, "--version", "bidirectional LSTM")),
         (["-h"], COMMANDS),
-        (["lm", "--help"], ("train", "perplexity")),
+        (["lm", "--help"], ("train", "perplexity", "prune", "compact")),
         (
             ["lm", "train", "--help"],
             ("TEXT...", "--out", "--order", "--units", "--vocabulary-size", "--prune", "--kind"),
         ),
         (["lm", "perplexity", "--help"], ("LM", "TEXT...")),
+        (["lm", "prune", "--help"], ("LM", "[TEXT...]", "--out", "--ngrams", "--threshold")),
+        (["lm", "compact", "--help"], ("LM", "[TEXT...]", "--out", ".ngram")),
         (["recipes", "--help"], ("List the recipes",)),
         (["run", "--help"], (*STAGE, *MORE, "--from", "--to", "--corpus", "--download", "have not changed")),
         (["data-prep", "--help"], (*STAGE, "--corpus", "--download", "cannot be used")),
@@ -462,9 +464,31 @@ def test_a_language_model_of_characters(book, tmp_path, capsys):
     assert lines[2].startswith("out of vocabulary 0.00% (0 of ")
 
 
+def test_a_language_model_pruned_and_compact(book, tmp_path, capsys):
+    whole, few, small = (tmp_path / name for name in ("lm.arpa", "few.arpa.gz", "lm.ngram"))
+    assert status_of("lm", "train", book, "--out", whole) == 0
+    assert status_of("lm", "prune", whole, "--ngrams", "30", "--out", few) == 0
+    assert status_of("lm", "compact", few, book, "--out", small) == 0
+    *_, read, written, change = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"{few}: 13 1-grams, \d+ 2-grams, \d+ 3-grams; 0\.00 MB", read)
+    assert re.fullmatch(rf"{small}: 13 1-grams, \d+ 2-grams, \d+ 3-grams; 0\.00 MB", written)
+    assert read.split(":")[1] == written.split(":")[1]
+    assert re.fullmatch(r"perplexity \d+\.\d\d before, \d+\.\d\d after \([+-]0\.\d\d%\)", change)
+    outputs = []
+    for model in (few, small):
+        assert status_of("lm", "perplexity", model, book) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert status_of("lm", "train", book, "--out", small) == 0
+    assert small.read_bytes().startswith(b"PK")
+    for arguments in (["compact", whole, "--out", few], ["prune", whole, "--out", few]):
+        assert status_of("lm", *arguments) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["compact", "book.txt", "--out", "a.ngram"], "book.txt:1: not an ARPA file"),
         (["train", "nowhere.txt", "--out", "a.arpa"], "nowhere.txt: No such file or directory"),
         (["train", "book.txt", "--out", "a.arpa", "--prune", "1"], "prune '1': unigrams are never left out"),
         (["train", "book.txt", "--out", "a.arpa", "--order", "30"], "no 11-gram in the text"),

@@ -13,6 +13,7 @@ from asr import decoder as decoder_module
 from asr.decoder import Decoder, DecodingConfig
 from asr.errors import AsrError, ConfigError, ModelError
 from asr.lexicon.entries import Lexicon, Pronunciation
+from asr.lm.stored import read_ngrams, write_ngrams
 from asr.search import flashlight
 from asr.search.prefix import Hypothesis
 from asr.text import BLANK, SPACE_IN_PIECES, Vocabulary
@@ -53,6 +54,30 @@ def test_a_language_model_of_words_lets_through_its_words_only(tmp_path, engine,
     decoder = Decoder(VOCABULARY, DecodingConfig(engine=engine), arpa(tmp_path / name, WORDS))
     for matrix in matrices(10):
         assert set(text(decoder, decoder.decode(matrix)).split()) <= WORDS.keys()
+
+
+@pytest.mark.parametrize("engine", ["python", "flashlight"])
+@pytest.mark.parametrize("unigrams", [WORDS, CHARACTERS], ids=["words", "characters"])
+def test_a_compact_file_is_as_good(tmp_path, engine, unigrams):
+    if engine == "flashlight":
+        pytest.importorskip("flashlight.lib.text")
+    paths = [arpa(tmp_path / "lm.arpa", unigrams), tmp_path / "lm.ngram"]
+    write_ngrams(read_ngrams(paths[0]), paths[1])
+    one, other = (Decoder(VOCABULARY, DecodingConfig(engine=engine), path, nbest=3) for path in paths)
+    assert one.lexicon == other.lexicon
+    for matrix in matrices(5):
+        assert one.decode(matrix) == other.decode(matrix)
+
+
+@pytest.mark.parametrize("engine", ["python", "flashlight"])
+def test_a_damaged_compact_file_is_named(tmp_path, engine):
+    if engine == "flashlight":
+        pytest.importorskip("flashlight.lib.text")
+    path = tmp_path / "lm.ngram"
+    write_ngrams(read_ngrams(arpa(tmp_path / "lm.arpa", WORDS)), path)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ModelError, match=r"lm\.ngram: damaged or cut off"):
+        Decoder(VOCABULARY, DecodingConfig(engine=engine), path)
 
 
 @pytest.mark.parametrize("unigrams", [None, WORDS, CHARACTERS], ids=["none", "words", "characters"])

@@ -5,6 +5,7 @@ import pytest
 
 from asr.errors import DataError
 from asr.lexicon.words import read_words
+from asr.lm.stored import read_ngrams, write_ngrams
 
 
 def test_the_words_of_a_dictionary_and_of_a_list(tmp_path):
@@ -38,5 +39,7 @@ def arpa(path, words):
 
 def test_the_words_of_a_language_model(tmp_path):
     assert list(read_words(arpa(tmp_path / "lm.arpa", ["cat", "a"]))) == ["cat", "a"]
+    write_ngrams(read_ngrams(tmp_path / "lm.arpa"), tmp_path / "lm.ngram")
+    assert list(read_words(tmp_path / "lm.ngram")) == ["cat", "a"]
     with pytest.raises(DataError, match=r"lm\.arpa: a language model of characters has no words"):
         read_words(arpa(tmp_path / "lm.arpa", ["a", "b"]))

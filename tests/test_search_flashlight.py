@@ -12,6 +12,7 @@ from test_search_prefix import random_matrix
 
 from asr.decoding import greedy
 from asr.errors import AsrError, DataError, ModelError
+from asr.lm.stored import read_ngrams, write_ngrams
 from asr.search import flashlight
 from asr.search.flashlight import Flashlight, installed
 from asr.search.fusion import CharacterFusion, WordFusion
@@ -166,6 +167,15 @@ def test_a_gzipped_model_is_read_in_silence(tmp_path, arpa, capfd):
     matrix = random_matrix(np.random.default_rng(1), 6, 4)
     expected = Flashlight(VOCABULARY, 50, arpa, LEXICON).decode(matrix)
     assert Flashlight(VOCABULARY, 50, packed, LEXICON).decode(matrix) == expected
+    assert capfd.readouterr().err == ""
+
+
+def test_a_compact_model_is_read_in_silence(tmp_path, arpa, capfd):
+    write_ngrams(read_ngrams(arpa), tmp_path / "bigrams.ngram")
+    matrix = random_matrix(np.random.default_rng(1), 6, 4)
+    capfd.readouterr()
+    found = Flashlight(VOCABULARY, 50, tmp_path / "bigrams.ngram", LEXICON).decode(matrix)
+    assert found == Flashlight(VOCABULARY, 50, arpa, LEXICON).decode(matrix)
     assert capfd.readouterr().err == ""
 
 

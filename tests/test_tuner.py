@@ -249,6 +249,11 @@ def test_what_an_earlier_tuning_left_goes(exp, model, tmp_path):
     (model / "second_lm").mkdir()
     assert tune(model, exp / "data" / "dev.jsonl", plain, device="cpu").language_model == "lm.arpa"
     assert not {"lm.arpa.gz", "second_lm"} & {path.name for path in model.iterdir()}
+    compact = tmp_path / "small.ngram"
+    assert status_of("lm", "compact", plain, "--out", compact) == 0
+    assert tune(model, exp / "data" / "dev.jsonl", compact, device="cpu").language_model == "lm.ngram"
+    assert (model / "lm.ngram").read_bytes() == compact.read_bytes()
+    assert not (model / "lm.arpa").exists()
 
 
 def test_a_tuning_that_is_cut_off_leaves_no_settings_for_another_model(exp, model, monkeypatch):

@@ -1,11 +1,15 @@
 """Language models: trained on text, and at work on it."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from asr.commands.options import Device, Overrides, command_line
+
+if TYPE_CHECKING:
+    from asr.lm.ngram import NGramModel
 
 app = typer.Typer(no_args_is_help=True, help="Language models: train them on text, score text with them.")
 
@@ -13,6 +17,11 @@ Texts = Annotated[
     list[Path],
     typer.Argument(metavar="TEXT...", help="A sentence a line, also in .gz and .xz; *.trans.txt; manifests (.jsonl)."),
 ]
+OptionalTexts = Annotated[
+    list[Path] | None, typer.Argument(metavar="[TEXT...]", help="What the model is tried on, as of 'asr lm train'.")
+]
+NGramFile = Annotated[Path, typer.Argument(metavar="LM", help="An ARPA or compact file.")]
+NGramOut = Annotated[Path, typer.Option("--out", metavar="FILE.ngram|FILE.arpa.gz", help="What is written.")]
 LanguageModelFolder = Annotated[Path, typer.Argument(metavar="LM", help="The model folder of an LSTM.")]
 Kind = Literal["ngram", "lstm"]
 LanguageModelUnits = Literal["words", "characters"]
@@ -21,7 +30,9 @@ LanguageModelUnits = Literal["words", "characters"]
 @app.command("train")
 def train(
     texts: Texts,
-    out: Annotated[Path, typer.Option(metavar="FILE.arpa.gz|DIR", help="An ARPA file; of an LSTM a folder.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.arpa.gz|FILE.ngram|DIR", help="ARPA or compact; of an LSTM a folder.")
+    ],
     kind: Annotated[Kind, typer.Option(help="ngram: counted n-grams, modified Kneser-Ney; lstm: a network.")] = "ngram",
     units: Annotated[LanguageModelUnits, typer.Option(help="What the model puts one after the other.")] = "words",
     order: Annotated[int, typer.Option(min=1, help="The longest n-gram, in units.")] = 3,
@@ -45,8 +56,8 @@ def train(
     if kind == "lstm":
         if (order, prune) != (3, "0"):
             raise typer.BadParameter("--order and --prune are for --kind ngram")
-        if out.suffix in (".arpa", ".gz"):
-            raise typer.BadParameter(f"--out {out}: an LSTM is a folder, not an ARPA file")
+        if out.suffix in (".arpa", ".gz", ".ngram"):
+            raise typer.BadParameter(f"--out {out}: an LSTM is a folder, not a file")
         _train_lstm(texts, out, units, vocabulary_size, dev, overrides, device)
         return
     if dev or overrides:
@@ -54,22 +65,22 @@ def train(
     if out.is_dir():
         raise typer.BadParameter(f"--out {out}: a folder; name a file, such as {out / 'lm.arpa.gz'}")
     from asr.files import make_folder
-    from asr.lm.arpa import write_arpa
     from asr.lm.corpus import read_sentences
     from asr.lm.counts import count_ngrams
     from asr.lm.kneser_ney import estimate, parse_prune
+    from asr.lm.stored import write_ngrams
 
     thresholds = parse_prune(prune, order)
     make_folder(out.parent)
     counts = count_ngrams(read_sentences(texts), order, units, vocabulary_size, int(memory_gb * 1e9))
     model = estimate(counts, thresholds)
-    write_arpa(model, out)
-    print(f"{out}: " + ", ".join(f"{count} {order}-grams" for order, count in enumerate(model.counts, start=1)))
+    write_ngrams(model, out)
+    print(f"{out}: {_counted(model.counts)}")
 
 
 @app.command("perplexity")
 def perplexity(
-    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA file, also in .gz; or an LSTM's folder.")],
+    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA or compact file; or an LSTM's folder.")],
     texts: Texts,
     device: Device = "auto",
 ) -> None:
@@ -82,14 +93,48 @@ def perplexity(
         network = NeuralModel.load(model, device)
         print(network.perplexity(read_sentences(texts, network.network.config.alphabet)))
         return
-    from asr.lm.arpa import read_arpa
+    from asr.lm.stored import read_ngrams
 
-    found = read_arpa(model)
+    found = read_ngrams(model)
     result = found.perplexity(read_sentences(texts))
     print(f"perplexity {result.perplexity:.2f} ({result.perplexity_without_unknown:.2f} without unknown {found.units})")
     if found.units == "characters":
         print(f"perplexity per word {result.perplexity_per_word:.2f}")
     print(f"out of vocabulary {result.unknown_rate:.2%} ({result.unknown} of {result.tokens} {found.units})")
+
+
+@app.command("prune")
+def prune(
+    model: NGramFile,
+    out: NGramOut,
+    texts: OptionalTexts = None,
+    ngrams: Annotated[int | None, typer.Option(min=1, help="How many are left at most, words included.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Without an n-gram that goes, perplexity rises by this share at most, as 1e-8.")
+    ] = None,
+) -> None:
+    """Leave out the n-grams that count least; with texts, tell what that does to the perplexity."""
+    from asr.lm.pruning import prune
+    from asr.lm.stored import read_ngrams
+
+    if (ngrams is None) == (threshold is None):
+        raise typer.BadParameter("either --ngrams or --threshold is needed")
+    found = read_ngrams(model)
+    _write_other(found, model, prune(found, threshold or 0.0, ngrams), out, texts)
+
+
+@app.command("compact")
+def compact(model: NGramFile, out: NGramOut, texts: OptionalTexts = None) -> None:
+    """Write a model into a small file (.ngram) that loads in a fraction of a second; with texts, tell what that costs.
+
+    Probabilities and backoffs are rounded, to one of 256 levels for each order.
+    """
+    from asr.lm.stored import COMPACT, read_ngrams
+
+    if out.suffix != COMPACT:
+        raise typer.BadParameter(f"--out {out}: a compact file's name ends in {COMPACT}")
+    found = read_ngrams(model)
+    _write_other(found, model, found, out, texts)
 
 
 @app.command("generate")
@@ -108,6 +153,23 @@ def generate(
     found = NeuralModel.load(model, device)
     for number in range(count):
         print(found.generate(prompt, temperature, seed + number, length), flush=True)
+
+
+def _write_other(found: "NGramModel", model: Path, other: "NGramModel", out: Path, texts: list[Path] | None) -> None:
+    from asr.lm.corpus import read_sentences
+    from asr.lm.stored import read_ngrams, write_ngrams
+
+    size_mb = model.stat().st_size / 1e6  # before it is perhaps written over
+    write_ngrams(other, out)
+    print(f"{model}: {_counted(found.counts)}; {size_mb:.2f} MB")
+    print(f"{out}: {_counted(other.counts)}; {out.stat().st_size / 1e6:.2f} MB")
+    if texts:
+        before, after = (each.perplexity(read_sentences(texts)).perplexity for each in (found, read_ngrams(out)))
+        print(f"perplexity {before:.2f} before, {after:.2f} after ({after / before - 1:+.2%})")
+
+
+def _counted(counts: Sequence[int]) -> str:
+    return ", ".join(f"{count} {order}-grams" for order, count in enumerate(counts, start=1))
 
 
 def _train_lstm(

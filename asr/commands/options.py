@@ -21,7 +21,9 @@ Model = Annotated[
         help="A model folder, or NAME for exp/NAME/model (default: $ASR_MODEL, else the one below exp/).",
     ),
 ]
-LanguageModel = Annotated[Path | None, typer.Option("--lm", metavar="ARPA", help="An n-gram language model.")]
+LanguageModel = Annotated[
+    Path | None, typer.Option("--lm", metavar="FILE", help="An n-gram language model, ARPA or compact (.ngram).")
+]
 
 
 def command_line() -> str:

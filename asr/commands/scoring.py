@@ -49,7 +49,9 @@ def wer(
     ] = False,
     lexicon: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Words that could be known (dictionary, list, ARPA): the others apart."),
+        typer.Option(
+            metavar="FILE", help="Words that could be known (dictionary, list, ARPA, .ngram): the others apart."
+        ),
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="Print so many utterances word by word, the worst first.")] = 0,
     html: Html = None,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from asr.errors import DataError
 from asr.files import read_lines
-from asr.lm.arpa import read_vocabulary
+from asr.lm.stored import COMPACT, read_vocabulary
 
 
 def read_words(path: Path) -> AbstractSet[str]:
     """The words, in their order, of a pronunciation dictionary in CMUdict's or Kaldi's format, of a list with a word a
-    line, or of a language model (`.arpa`, `.arpa.gz`).
+    line, or of a language model (`.arpa`, `.arpa.gz`, `.ngram`).
 
     In a dictionary, a word is what stands in front of the first white space; `(2)` behind it marks another
     pronunciation.
@@ -20,9 +20,9 @@ def read_words(path: Path) -> AbstractSet[str]:
 
     Raises:
         DataError: Missing, unreadable, or there is no word in it; names the path.
-        ModelError: Not an ARPA file, though it is called so.
+        ModelError: Not a language model, though it is called so.
     """
-    if path.name.endswith((".arpa", ".arpa.gz")):
+    if path.name.endswith((".arpa", ".arpa.gz", COMPACT)):
         units, words = read_vocabulary(path)
         if units != "words":
             raise DataError(f"{path}: a language model of {units} has no words")

@@ -17,10 +17,8 @@ from asr.errors import ModelError
 from asr.files import writing
 from asr.lm.counts import Ids, find
 from asr.lm.ngram import NGramModel, Table
-from asr.lm.units import END, SIGNS, START, UNKNOWN, Units, units_of
+from asr.lm.units import END, START, UNKNOWN
 from asr.progress import Advance, bar
-
-__all__ = ["NGramModel", "read_arpa", "write_arpa"]
 
 NO_UNKNOWN_LOG10 = -100.0
 """The probability of `<unk>` where a file gives it none."""
@@ -55,14 +53,13 @@ def read_arpa(path: Path) -> NGramModel:
     return _read(path)
 
 
-def read_vocabulary(path: Path) -> tuple[Units, list[str]]:
-    """What an ARPA file's model is of, and its words or characters without the signs; the longer n-grams are not read.
+def read_arpa_words(path: Path) -> list[str]:
+    """The words of an ARPA file's model, the signs among them; the longer n-grams are not read.
 
     Raises:
         ModelError: As `read_arpa`, as far as the unigrams.
     """
-    words = _read(path, most_order=1).words
-    return units_of(words), [word for word in words if word not in SIGNS]
+    return _read(path, most_order=1).words
 
 
 def _read(path: Path, most_order: int | None = None) -> NGramModel:
@@ -90,7 +87,7 @@ def _write(model: NGramModel, stream: IO[bytes], advance: Advance) -> None:
         stream.write(f"\n\\{order}-grams:\n".encode())
         for begin in range(0, len(table.keys), LINES_PER_BLOCK):
             rows = np.arange(begin, min(begin + LINES_PER_BLOCK, len(table.keys)))
-            grams = map(" ".join, zip(*(words[column] for column in _columns(model, order, rows)), strict=True))
+            grams = map(" ".join, zip(*(words[column] for column in model.columns(order, rows)), strict=True))
             probabilities = table.log10_probability[rows].tolist()
             if order < model.order:
                 backoffs = table.log10_backoff[rows].tolist()
@@ -101,15 +98,6 @@ def _write(model: NGramModel, stream: IO[bytes], advance: Advance) -> None:
             advance(len(rows))
     stream.write(b"\n\\end\\\n")
     stream.flush()
-
-
-def _columns(model: NGramModel, order: int, rows: Ids) -> list[Ids]:
-    """The first, second, ... word ids of the n-grams in some rows."""
-    columns: list[Ids] = []
-    for table in reversed(model.tables[:order]):
-        rows, last = np.divmod(table.keys[rows], len(model.words))
-        columns.insert(0, last)
-    return columns
 
 
 class _Reader:

@@ -5,8 +5,9 @@ vocabulary, plus its last word. Keys stand in increasing order, and so each orde
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,6 +75,19 @@ def find(keys: Ids, wanted: Ids) -> Ids:
     rows[rows == len(keys)] = 0
     rows[keys[rows] != wanted] = -1
     return rows
+
+
+def find_suffixes(keys: Sequence[Ids], size: int) -> list[Ids]:
+    """For each order, the row of every n-gram without its first word in the order below; -1 where it is not there.
+
+    Args:
+        size: Of the vocabulary.
+    """
+    suffixes = [np.zeros(len(keys[0]), np.int64)]
+    for order, (below, these) in enumerate(pairwise(keys), start=2):
+        contexts, last = np.divmod(these, size)
+        suffixes.append(last if order == 2 else find(below, suffixes[-1][contexts] * size + last))
+    return suffixes
 
 
 class Runs:

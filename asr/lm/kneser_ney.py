@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.errors import ConfigError
-from asr.lm.counts import START_ID, Ids, NGramCounts, find
+from asr.lm.counts import START_ID, Ids, NGramCounts, find_suffixes
 from asr.lm.ngram import NGramModel, Table
 from asr.progress import say
 
@@ -57,7 +57,7 @@ def estimate(counts: NGramCounts, prune: Sequence[int] | None = None) -> NGramMo
     thresholds = prune or [0] * counts.order
     size = len(counts.words)
     prefixes = [keys // size for keys in counts.keys]
-    suffixes = _suffixes(counts)
+    suffixes = find_suffixes(counts.keys, size)
     adjusted = _adjusted(counts, prefixes, suffixes)
     kept = [times > threshold for times, threshold in zip(counts.counts, thresholds, strict=True)]
     kept[0][:] = True
@@ -76,16 +76,6 @@ def estimate(counts: NGramCounts, prune: Sequence[int] | None = None) -> NGramMo
         rows = np.cumsum(kept[n]) - 1
     tables[0].log10_probability[START_ID] = LOWEST_LOG10
     return NGramModel(counts.words, tables)
-
-
-def _suffixes(counts: NGramCounts) -> list[Ids]:
-    """For each order, the row of every n-gram without its first word in the order below."""
-    size = len(counts.words)
-    suffixes = [np.zeros(size, np.int64)]
-    for n, keys in enumerate(counts.keys[1:], start=1):
-        last = keys % size
-        suffixes.append(last if n == 1 else find(counts.keys[n - 1], suffixes[-1][keys // size] * size + last))
-    return suffixes
 
 
 def _adjusted(counts: NGramCounts, prefixes: Sequence[Ids], suffixes: Sequence[Ids]) -> list[Ids]:

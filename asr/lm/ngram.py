@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.lm.counts import Ids, find
+from asr.lm.counts import Ids, find, find_suffixes
 from asr.lm.units import END, START, UNKNOWN, Units, split, units_of
 
 State = tuple[int, ...]
@@ -85,6 +85,15 @@ class NGramModel:
     def counts(self) -> list[int]:
         """How many n-grams there are of each order."""
         return [len(table.keys) for table in self.tables]
+
+    def columns(self, order: int, rows: Ids | None = None) -> list[Ids]:
+        """The first, second, ... word ids of the n-grams of an order, of all or of those in some rows."""
+        rows = np.arange(len(self.tables[order - 1].keys)) if rows is None else rows
+        columns: list[Ids] = []
+        for table in reversed(self.tables[:order]):
+            rows, last = np.divmod(table.keys[rows], len(self.words))
+            columns.insert(0, last)
+        return columns
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -193,6 +202,36 @@ class NGramModel:
         keys, key = self.tables[order].keys, row * len(self.words) + number
         place = int(keys.searchsorted(key))
         return place if place < len(keys) and keys[place] == key else None
+
+
+def closed(model: NGramModel) -> NGramModel:
+    """The same model, having with every n-gram also all that it ends in, as some pruned ones have not.
+
+    What is added has the probability that backing off gives it, so that no text's changes.
+    """
+    size = len(model.words)
+    suffixes = find_suffixes([table.keys for table in model.tables], size)
+    if all(rows.min(initial=0) >= 0 for rows in suffixes):
+        return model
+    added: list[set[State]] = [set() for _ in model.tables]
+    for order in range(model.order, 2, -1):
+        columns = model.columns(order, np.flatnonzero(suffixes[order - 1] < 0))
+        ends = {gram[1:] for gram in (*zip(*(column.tolist() for column in columns), strict=True), *added[order - 1])}
+        added[order - 2] = {gram for gram in ends if model._row(gram) is None}
+    tables: list[Table] = []
+    rows = np.zeros(1, np.int64)  # of a context in its new table
+    for table, grams in zip(model.tables, map(sorted, added), strict=True):
+        shorter = NGramModel(model.words, tables)
+        contexts, last = np.divmod(table.keys, size)
+        new = np.array([(shorter._row(gram[:-1]), gram[-1]) for gram in grams], np.int64).reshape(-1, 2)
+        keys = np.concatenate([rows[contexts] * size + last, new[:, 0] * size + new[:, 1]])
+        by_key = np.argsort(keys)
+        log10 = [model._log10_probability(gram[:-1], gram[-1]) for gram in grams]
+        probability = np.append(table.log10_probability, np.array(log10, np.float32))
+        backoff = np.append(table.log10_backoff, np.zeros(len(grams), np.float32))
+        tables.append(Table(keys[by_key], probability[by_key], backoff[by_key]))
+        rows = np.argsort(by_key)
+    return NGramModel(model.words, tables)
 
 
 def _power(log10_probability: float, predictions: int) -> float:

@@ -11,7 +11,7 @@ Scores mean the same in both, so that weights found with one serve the other. Ho
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from importlib.util import find_spec
 from math import inf, log
@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.errors import AsrError, ModelError
+from asr.lm.compact import is_compact, read_compact
+from asr.lm.kenlm import kenlm_file
 from asr.search.fusion import CharacterFusion, with_hotwords
 from asr.search.hotwords import Hotwords, Matches
 from asr.search.layout import FLOOR, Layout, TokenLayout, layout_of_words
@@ -69,7 +71,7 @@ class Flashlight:
         """
         Args:
             beam: How many hypotheses are kept after each frame.
-            language_model: ARPA, gzipped or not, or KenLM's binary form.
+            language_model: ARPA, gzipped or not, our compact form, or KenLM's binary one.
             lexicon: The words allowed; those of the hotwords are added.
             lm_weight, word_score, hotwords: As in `asr.search.fusion`.
             tokens_per_frame: How many of a frame's tokens are tried, the likeliest. Without a lexicon, but with
@@ -285,9 +287,10 @@ def _kept_kenlm(path: Path, changed_ns: int, words: tuple[str, ...]) -> Any:
     from flashlight.lib.text.decoder.kenlm import KenLM
     from flashlight.lib.text.dictionary import Dictionary
 
+    binary = kenlm_file(read_compact(path)) if is_compact(path) else nullcontext(path)
     try:
-        with _no_stderr():
-            return KenLM(str(path), Dictionary(words))
+        with binary as readable, _no_stderr():
+            return KenLM(str(readable), Dictionary(words))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{path}: not a language model that KenLM can read ({reason})") from error
