@@ -119,9 +119,9 @@ def to_record(word: Word) -> dict[str, Any]:
 
 
 def decoded_splits(folder: Path, splits: Sequence[str]) -> list[tuple[str, str]]:
-    """Each split with each decoding that an experiment folder has of it, and with the greedy one in any case."""
-    pairs = [(split, decoding) for split in splits for decoding in SUFFIXES]
-    return [pair for pair in pairs if pair[1] == GREEDY or decoded_file(folder, *pair).exists()]
+    """Each split with each decoding that an experiment folder has of it; with the greedy one where there is none."""
+    found = {split: [way for way in SUFFIXES if decoded_file(folder, split, way).exists()] for split in splits}
+    return [(split, way) for split, ways in found.items() for way in ways or [GREEDY]]
 
 
 def decoded_file(folder: Path, split: str, decoding: str) -> Path:

@@ -4,15 +4,18 @@ Where a word has several pronunciations the likeliest is taught, until `Targets.
 there is a token for silence, it is taught at either end of an utterance, until then.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from asr.errors import DataError
 from asr.lexicon.choose import Variants, choose, with_silence
 from asr.lexicon.entries import Lexicon
 from asr.text import SILENCE, Matrix, Vocabulary
+
+Read = TypeVar("Read")
 
 
 class Targets:
@@ -24,30 +27,19 @@ class Targets:
         lexicon: Of all words in the transcripts.
 
     Raises:
-        DataError: A character outside the alphabet, or a word without a pronunciation; names the utterance and it.
+        DataError: On the first use: a character outside the alphabet, or a word without a pronunciation; names the
+            utterance and it.
     """
 
     def __init__(
         self, vocabulary: Vocabulary, texts: Iterable[tuple[str, str]], lexicon: Lexicon | None = None
     ) -> None:
-        self._vocabulary, self._lexicon = vocabulary, lexicon or Lexicon({})
+        self._vocabulary, self._texts, self._lexicon = vocabulary, list(texts), lexicon or Lexicon({})
         self._numbers = {phone: number for number, phone in enumerate(vocabulary.phones)}
-        self._spelled: list[list[int]] = []
-        self._words: list[Sequence[Variants]] = []
         self._known: dict[str, Variants] = {}
-        for name, text in texts:
-            try:
-                self._spelled.append(vocabulary.encode(text) if vocabulary.spells else [])
-                self._words.append(self._variants(text.split()) if vocabulary.phones else [])
-            except DataError as error:
-                raise DataError(f"{name}: {error}" if name else str(error)) from error
-        self._chosen = [[0] * len(words) for words in self._words]
-        if SILENCE in self._numbers:
-            for chosen in self._chosen:
-                chosen[0] = chosen[-1] = 1
 
     def __len__(self) -> int:
-        return len(self._spelled)
+        return len(self._texts)
 
     def __getitem__(self, place: int) -> tuple[list[int], ...]:
         """The tokens of an utterance, for each head."""
@@ -75,12 +67,33 @@ class Targets:
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._chosen = state.get("chosen", self._chosen)
 
+    @cached_property
+    def _spelled(self) -> list[list[int]]:
+        return [_named(name, self._vocabulary.encode, text) for name, text in self._texts]
+
+    @cached_property
+    def _words(self) -> list[Sequence[Variants]]:
+        """The words of each utterance in all their pronunciations; none where no phones are heard."""
+        if not self._vocabulary.phones:
+            return [[] for _ in self._texts]
+        return [_named(name, self._variants, text) for name, text in self._texts]
+
+    @cached_property
+    def _chosen(self) -> list[list[int]]:
+        """The number of the variant that is taught, for each word of each utterance."""
+        chosen = [[0] * len(words) for words in self._words]
+        if SILENCE in self._numbers:
+            for numbers in chosen:
+                numbers[0] = numbers[-1] = 1
+        return chosen
+
     def _said(self, place: int) -> list[int]:
         words = zip(self._words[place], self._chosen[place], strict=True)
         return list(chain.from_iterable(variants[number] for variants, number in words))
 
-    def _variants(self, words: Sequence[str]) -> Sequence[Variants]:
+    def _variants(self, text: str) -> Sequence[Variants]:
         """Of each word all ways to say it; silences around them, where there is a token for them."""
+        words = text.split()
         for word in words:
             if word not in self._known:
                 self._known[word] = self._of_word(word)
@@ -94,3 +107,11 @@ class Targets:
             return [tuple(self._numbers[phone] for phone in each.phones) for each in self._lexicon[word]]
         except KeyError as error:
             raise DataError(f"{word!r}: unknown phone {error.args[0]!r}") from error
+
+
+def _named(name: str, read: Callable[[str], Read], text: str) -> Read:
+    """What becomes of a text; what is wrong with it is told with its name."""
+    try:
+        return read(text)
+    except DataError as error:
+        raise DataError(f"{name}: {error}" if name else str(error)) from error

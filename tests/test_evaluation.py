@@ -53,7 +53,7 @@ def test_words_come_back_from_lines():
 def test_a_decoded_split_is_scored_into_files(tmp_path):
     lines = [{"id": name, "text": text} for name, text in HYPOTHESES.items()]
     write_json_lines(tmp_path / "decode" / "test.beam.jsonl", lines)
-    assert decoded_splits(tmp_path, ["dev", "test"]) == [("dev", "greedy"), ("test", "greedy"), ("test", "beam")]
+    assert decoded_splits(tmp_path, ["dev", "test"]) == [("dev", "greedy"), ("test", "beam")]
     figures = score_decoded(tmp_path, "test", "beam", UTTERANCES, {"Command": "`asr run toys`"})
     table = read_json(tmp_path / "score" / "test.beam.json")
     assert (table["wer"], table["cer"], table["sentences"]) == (0.5, figures.cer, 3)

@@ -67,4 +67,4 @@ def test_what_is_too_short_to_choose_in_stays_as_it_was():
 )
 def test_what_cannot_be_heard_is_refused(vocabulary, message):
     with pytest.raises(DataError, match=message):
-        Targets(vocabulary, [("u", "b c")], LEXICON)
+        Targets(vocabulary, [("u", "b c")], LEXICON)[0]
