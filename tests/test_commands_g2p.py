@@ -80,7 +80,7 @@ def test_what_cannot_be_said_has_its_line_and_the_others_are_said(model, capsys)
     assert [line.split("\t")[0] for line in told.out.splitlines()] == ["abc"]
     complaints = told.err.splitlines()
     assert [line[: line.index(":", 5)] for line in complaints] == ["asr: '4x4'", "asr: 'caf\u00e9'", "asr: ''"]
-    assert "no letters that the model knows: '4' 'x'; write numbers" in complaints[0]
+    assert "'4' 'x' cannot be said; write numbers" in complaints[0]
 
 
 def test_without_words_it_is_a_mistake_of_use():

@@ -27,9 +27,9 @@ def test_to_numbers_and_back():
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("t4i7", "'t4i7': no letters that the model knows: '4' '7'; write numbers and signs in words, with 'eist only"),
-        ("\u0442", "'\u0442': no letters that the model knows: '\u0442'"),
-        ("it is", "'it is': no letters that the model knows: ' '"),
+        ("t4i7", "'t4i7': '4' '7' cannot be said; write numbers and signs in words, with the letters \"'eist\" only"),
+        ("\u0442", "'\u0442': '\u0442' cannot be said"),
+        ("it is", "'it is': ' ' cannot be said"),
         ("", "'': a word without letters cannot be said"),
         (" ", "' ': a word without letters"),
     ],

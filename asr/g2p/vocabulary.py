@@ -42,8 +42,8 @@ class PronunciationVocabulary:
             raise DataError(f"{word!r}: a word without letters cannot be said")
         if unknown := sorted(set(spelled) - self._letter_ids.keys()):
             raise DataError(
-                f"{word!r}: no letters that the model knows: {' '.join(map(repr, unknown))}; "
-                f"write numbers and signs in words, with {''.join(self.letters)} only"
+                f"{word!r}: {' '.join(map(repr, unknown))} cannot be said; write numbers and signs in words, with the "
+                f"letters {''.join(self.letters)!r} only"
             )
         return [self._letter_ids[letter] for letter in spelled]
 
