@@ -10,7 +10,8 @@ from torch import Tensor
 
 from asr.checkpoint import Stored
 from asr.distributed import Processes
-from asr.preflight import Finding, Memory
+from asr.errors import AsrError
+from asr.preflight import Finding, Memory, out_of_memory, try_parts
 
 Draw = Any
 """A piece of training data in the plan of an epoch; only the task knows what it is."""
@@ -145,3 +146,70 @@ class Task(Protocol):
 
     def prove(self, saved: Any) -> None:
         """Raises `ModelError` unless a model that was read back does on dev what the one in memory does."""
+
+
+class TokenBatch(Protocol):
+    """A batch of token ids. `str` tells what it holds, such as `8 words of up to 12 letters`."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    @property
+    def size(self) -> int:
+        """What its memory is in proportion to."""
+
+    def cut(self, share: float) -> Any:
+        """About that share of it."""
+
+
+class TokenTask:
+    """What tasks have in common whose data lie in memory as token ids, the same in every epoch."""
+
+    idle: Draw = 0
+
+    device: torch.device
+    processes: Processes
+    config: Any
+    """Its `batch_tokens` says how large batches are."""
+
+    def begin(self, resumed: bool) -> None:
+        """All is ready: a new model needs to know no more of the data than its tokens."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """What an epoch is about follows from its number: see `plan`."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """There is none."""
+
+    def memory_trouble(self, batch: TokenBatch, when: str) -> AbstractContextManager[None]:
+        return out_of_memory(lambda: self._trouble(f"out of memory {when}", batch))
+
+    def _try(
+        self,
+        batch: TokenBatch,
+        draws: Sequence[Draw],
+        rehearse: Callable[[Batch, Sequence[Draw]], None],
+        later_bytes: int,
+    ) -> Memory:
+        """As `Task.try_longest`, of this batch."""
+
+        def part(share: float) -> tuple[TokenBatch, float]:
+            smaller = batch.cut(share)
+            return smaller, smaller.size / batch.size
+
+        return try_parts(
+            part,
+            lambda smaller: rehearse(smaller, draws[: len(smaller.ids)]),
+            lambda problem, fits: self._trouble(problem, batch, fits),
+            self.device,
+            later_bytes,
+        )
+
+    def _trouble(self, problem: str, batch: TokenBatch, fits: float = 0.5) -> AsrError:
+        budget, advice = self.config.batch_tokens, "make the model smaller"
+        if fits > 0:
+            advice = f"lower training.batch_tokens to about {float(f'{fits * budget:.2g}'):.0f}"
+        return AsrError(f"{problem}: the batch holds {batch} (training.batch_tokens = {budget}): {advice}")

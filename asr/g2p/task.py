@@ -1,7 +1,6 @@
 """Pronunciations as a training task: words in, the cross-entropy of each next phone, phone error rate on dev."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -12,14 +11,14 @@ from torch import Tensor
 from asr import preflight
 from asr.config import settings
 from asr.distributed import Processes
-from asr.errors import AsrError, ModelError
+from asr.errors import ModelError
 from asr.g2p.checkpoint import PronunciationModel
 from asr.g2p.network import pronunciation_losses
 from asr.g2p.pronouncer import Pronouncer
 from asr.g2p.scoring import score
 from asr.g2p.words import Examples, WordBatch
 from asr.lexicon.entries import Lexicon
-from asr.task import Score, Tally
+from asr.task import Score, Tally, TokenTask
 from asr.training import RunConfig
 
 CONVENIENCES = ("save_every_s",)
@@ -38,7 +37,7 @@ class PronunciationTrainingConfig(RunConfig):
 
 
 @dataclass
-class PronunciationTask:
+class PronunciationTask(TokenTask):
     """A pronunciation model that learns from a dictionary; see `asr.task.Task`.
 
     In each epoch every word counts once, with one of its pronunciations.
@@ -51,7 +50,6 @@ class PronunciationTask:
     device: torch.device
     processes: Processes = field(default_factory=Processes)
     goal: str = "phone error rate"
-    idle: int = 0
 
     def __post_init__(self) -> None:
         self.model = Pronouncer(self.checkpoint, self.device, beam=1)
@@ -69,30 +67,7 @@ class PronunciationTask:
         draws = max(self.plan(0), key=lambda draws: max(len(self.examples.letters[draw]) for draw in draws))
         draws = list(self.processes.share(draws)) or draws[:1]
         batch = self.examples.batch(draws)
-
-        def part(share: float) -> tuple[WordBatch, float]:
-            smaller = batch.cut(share)
-            return smaller, len(smaller.ids) / len(batch.ids)
-
-        return preflight.try_parts(
-            part,
-            lambda smaller: rehearse(smaller, draws[: len(smaller.ids)]),
-            lambda problem, fits: self._trouble(problem, batch, fits),
-            self.device,
-            later_bytes,
-        )
-
-    def begin(self, resumed: bool) -> None:
-        """All is ready: the dictionary is in memory, and a new model needs to know only its letters and phones."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Which pronunciations an epoch is about follows from its number: see `plan`."""
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """There is none."""
+        return self._try(batch, draws, rehearse, later_bytes)
 
     def plan(self, epoch: int) -> list[list[int]]:
         return self.examples.plan(self.config.batch_tokens, self.config.seed, epoch)
@@ -111,9 +86,6 @@ class PronunciationTask:
         losses = pronunciation_losses(log_probabilities, batch.phones[:, 1:], batch.lengths, smoothing)
         return losses, Tally(loss=float(losses.detach().sum()), tokens=float(batch.lengths.sum()))
 
-    def memory_trouble(self, batch: WordBatch, when: str) -> AbstractContextManager[None]:
-        return preflight.out_of_memory(lambda: self._trouble(f"out of memory {when}", batch))
-
     def evaluate(self, tally: Tally) -> Score:
         """The rates of wrong phones and of wrong words, by the greedy search."""
         words = list(self.dev.entries)[self.processes.rank :: self.processes.count]
@@ -130,10 +102,3 @@ class PronunciationTask:
 
     def _said(self, model: Pronouncer, words: Sequence[str]) -> dict[str, tuple[str, ...]]:
         return {word: best.phones for word, (best,) in zip(words, model.pronounce(words), strict=True)}
-
-    def _trouble(self, problem: str, batch: WordBatch, fits: float = 0.5) -> AsrError:
-        held = f"{len(batch.ids)} words of up to {batch.letters.shape[1]} letters"
-        budget, advice = self.config.batch_tokens, "make the model smaller"
-        if fits > 0:
-            advice = f"lower training.batch_tokens to about {float(f'{fits * budget:.2g}'):.0f}"
-        return AsrError(f"{problem}: the batch holds {held} (training.batch_tokens = {budget}): {advice}")

@@ -31,6 +31,14 @@ class WordBatch:
     lengths: Tensor
     """(B,): how many there are to predict, of P: the phones and the boundary behind them."""
 
+    @property
+    def size(self) -> int:
+        """Words."""
+        return len(self.ids)
+
+    def __str__(self) -> str:
+        return f"{len(self.ids)} words of up to {self.letters.shape[1]} letters"
+
     def to(self, device: torch.device) -> "WordBatch":
         tensors = (self.letters, self.letter_lengths, self.phones, self.lengths)
         return WordBatch(self.ids, *(tensor.to(device) for tensor in tensors))

@@ -53,6 +53,7 @@ def complete(dictionary: Lexicon, words: Iterable[str], by_model: bool = True, p
     left_out = (
         f"; {len(built.left_out)} cannot be said, such as {next(iter(built.left_out))!r}" if built.left_out else ""
     )
-    number = len(built.lexicon)
-    say(f"lexicon: {number} word{'s' * (number != 1)}, {counts}{left_out}")
+    if built.left_out or built.counts.keys() != {"dictionary"}:
+        number = len(built.lexicon)
+        say(f"lexicon: {number} word{'s' * (number != 1)}, {counts}{left_out}")
     return built.lexicon

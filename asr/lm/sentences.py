@@ -71,6 +71,14 @@ class SentenceBatch:
     lengths: Tensor
     """(B,): how many there are to predict, of T."""
 
+    @property
+    def size(self) -> int:
+        """Tokens, padding included."""
+        return self.tokens.numel()
+
+    def __str__(self) -> str:
+        return f"{len(self.ids)} sentences of up to {self.tokens.shape[1] - 1} tokens"
+
     def to(self, device: torch.device) -> "SentenceBatch":
         return SentenceBatch(self.ids, self.tokens.to(device), self.lengths.to(device))
 

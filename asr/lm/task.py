@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -13,13 +12,13 @@ from torch import Tensor
 from asr import preflight
 from asr.config import settings
 from asr.distributed import Processes
-from asr.errors import AsrError, ModelError
+from asr.errors import ModelError
 from asr.lm.checkpoint import LanguageModel
 from asr.lm.network import sentence_log_probabilities
 from asr.lm.neural import NeuralModel
 from asr.lm.sentences import SentenceBatch, Sentences, plan
 from asr.lm.vocabulary import UNKNOWN
-from asr.task import Score, Tally
+from asr.task import Score, Tally, TokenTask
 from asr.training import RunConfig
 
 CONVENIENCES = ("save_every_s",)
@@ -36,7 +35,7 @@ class TextTrainingConfig(RunConfig):
 
 
 @dataclass
-class TextTask:
+class TextTask(TokenTask):
     """A language model that learns from sentences; see `asr.task.Task`."""
 
     checkpoint: LanguageModel
@@ -46,7 +45,6 @@ class TextTask:
     device: torch.device
     processes: Processes = field(default_factory=Processes)
     goal: str = "perplexity"
-    idle: int = 0
 
     def __post_init__(self) -> None:
         self.model = NeuralModel(self.checkpoint, self.device)
@@ -67,30 +65,7 @@ class TextTask:
         draws = max(self.plan(0), key=lambda draws: len(draws) * int(self.lengths[draws].max()))
         draws = list(self.processes.share(draws)) or draws[:1]
         batch = self.train.batch(draws)
-
-        def part(share: float) -> tuple[SentenceBatch, float]:
-            smaller = batch.cut(share)
-            return smaller, smaller.tokens.numel() / batch.tokens.numel()
-
-        return preflight.try_parts(
-            part,
-            lambda smaller: rehearse(smaller, draws[: len(smaller.ids)]),
-            lambda problem, fits: self._trouble(problem, batch, fits),
-            self.device,
-            later_bytes,
-        )
-
-    def begin(self, resumed: bool) -> None:
-        """All is ready: the text is in memory, and a new model needs to know no more of it than its vocabulary."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        """The text is the same in every epoch."""
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """There is none."""
+        return self._try(batch, draws, rehearse, later_bytes)
 
     def plan(self, epoch: int) -> list[list[int]]:
         return plan(self.lengths, self.config.batch_tokens, self.config.seed, epoch)
@@ -107,9 +82,6 @@ class TextTask:
         losses = -sentence_log_probabilities(forward, batch.tokens, batch.lengths)
         return losses, Tally(loss=float(losses.detach().sum()), tokens=float(batch.lengths.sum()))
 
-    def memory_trouble(self, batch: SentenceBatch, when: str) -> AbstractContextManager[None]:
-        return preflight.out_of_memory(lambda: self._trouble(f"out of memory {when}", batch))
-
     def evaluate(self, tally: Tally) -> Score:
         """The perplexity per token."""
         ours = torch.zeros(len(self.dev), dtype=torch.bool)
@@ -125,10 +97,3 @@ class TextTask:
         first = Sentences.of(self.dev[place] for place in range(min(len(self.dev), 20)))
         if NeuralModel(saved, self.device).score(first) != self.model.score(first):
             raise ModelError("what was saved predicts differently from what was trained; the last good model is kept")
-
-    def _trouble(self, problem: str, batch: SentenceBatch, fits: float = 0.5) -> AsrError:
-        held = f"{len(batch.ids)} sentences of up to {batch.tokens.shape[1] - 1} tokens"
-        budget, advice = self.config.batch_tokens, "make the model smaller"
-        if fits > 0:
-            advice = f"lower training.batch_tokens to about {float(f'{fits * budget:.2g}'):.0f}"
-        return AsrError(f"{problem}: the batch holds {held} (training.batch_tokens = {budget}): {advice}")
