@@ -4,7 +4,7 @@ from asr.errors import AsrError, DataError
 from asr.lexicon import of_model
 from asr.lexicon.entries import Lexicon, Pronunciation
 from asr.lexicon.of_model import FILE, pronunciations_for, read_for
-from asr.text import BLANK, Vocabulary
+from asr.text import BLANK, SILENCE, Vocabulary
 
 PLAIN = Vocabulary((), phones=(BLANK, "AH", "B", "K", "SIL"))
 STRESSED = Vocabulary((), phones=(BLANK, "AH0", "AH1", "B", "K"))
@@ -71,3 +71,10 @@ def test_the_model_for_english_says_what_is_left(tmp_path, dictionary, monkeypat
     monkeypatch.setattr("asr.lexicon.corpus.Pronouncer", type("P", (), {"load": staticmethod(lambda path: Letters())}))
     assert pronunciations_for(["bkb", "a"], tmp_path, PLAIN)["bkb"] == said("B K B")
     assert "bkb" not in pronunciations_for(["bkb", "a"], tmp_path, STRESSED)  # it knows no stress
+
+
+@pytest.mark.parametrize("phone", [BLANK, SILENCE])
+def test_a_blank_or_a_silence_is_no_phone_of_a_word(tmp_path, phone):
+    (tmp_path / "mine.txt").write_text(f"a {phone}\n")
+    with pytest.raises(DataError, match=f"mine.txt:1: 'a': unknown phone '{phone}'; known are AA$"):
+        read_for(tmp_path / "mine.txt", Vocabulary((), phones=(BLANK, "AA", SILENCE)))

@@ -204,7 +204,7 @@ def align(
     if form:
         format_named(form)
     said = read_text(text)
-    recognizer = load(find_model(model), device)
+    recognizer = load(find_model(model), device, greedy=True)  # no search is needed
     alignment = align_recording(recognizer, audio, said, phones, lexicon)
     if form:
         heard = " ".join(word.text for word in alignment.words)

@@ -7,7 +7,7 @@ from asr.errors import AsrError
 from asr.lexicon.corpus import complete
 from asr.lexicon.dictionary import find_dictionary
 from asr.lexicon.entries import STRESSED, Lexicon, read_lexicon
-from asr.text import Vocabulary
+from asr.text import BLANK, SILENCE, Vocabulary
 
 FILE = "lexicon.txt"
 """What a model folder's own lexicon is called."""
@@ -34,7 +34,8 @@ def read_for(path: Path, vocabulary: Vocabulary) -> Lexicon:
     Raises:
         DataError: As `read_lexicon`.
     """
-    return read_lexicon(path, _tells_stress(vocabulary), vocabulary.phones)
+    spoken = [phone for phone in vocabulary.phones if phone not in (BLANK, SILENCE)]
+    return read_lexicon(path, _tells_stress(vocabulary), spoken)
 
 
 def _known(folder: Path, vocabulary: Vocabulary) -> Lexicon:
