@@ -44,6 +44,8 @@ class DecodingConfig:
     """What the language model's natural log-probabilities count, those of the acoustic model counting 1."""
     word_score: float = 0.5
     """Added for every word."""
+    blank_penalty: Annotated[float, Ge(0)] = 0.0
+    """Taken from the natural log-probability of every frame's blank, so that fewer tokens go unheard."""
     score_threshold: Annotated[float, Gt(0)] = 15.0
     """Hypotheses so far below the best of their frame, in natural log units, are dropped though the beam had room."""
     tokens_per_frame: Annotated[int, Gt(0)] = 8
@@ -142,7 +144,10 @@ class Decoder:
             log_probabilities: (T, V) of all heads, natural logarithms.
         """
         columns = self.vocabulary.of_phones if self.hears_phones else self.vocabulary.of_text
-        return self._engine(columns(log_probabilities))
+        matrix = columns(log_probabilities)
+        if self.config.blank_penalty:
+            matrix = np.concatenate([matrix[:, :1] - self.config.blank_penalty, matrix[:, 1:]], axis=1)
+        return self._engine(matrix)
 
     def decode_many(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:
         """`decode` for each of several matrices, on all cores.

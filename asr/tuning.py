@@ -4,7 +4,7 @@ Shapes: T frames, V tokens.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +17,12 @@ from asr.progress import say
 Decode = Callable[[DecodingConfig, Sequence[NDArray[Any]]], list[str]]
 """The text of each matrix by some settings."""
 
-STEPS = ((0.4, 0.8), (0.2, 0.4), (0.1, 0.2))
-"""How far apart the values of lm_weight and word_score lie that are tried, round by round."""
+STEPS = (
+    {"lm_weight": 0.4, "word_score": 0.8, "blank_penalty": 1.0},
+    {"lm_weight": 0.2, "word_score": 0.4, "blank_penalty": 0.5},
+    {"lm_weight": 0.1, "word_score": 0.2, "blank_penalty": 0.25},
+)
+"""How far apart the values that are tried lie, round by round."""
 
 BEAMS = (10, 25, 50, 100, 200)
 
@@ -98,9 +102,9 @@ class Tuning:
             say(f"tune: {_in_words(config)}: WER {trial.wer:.2%} on {len(texts)} utterances, {seconds:.1f} s")
         return self.trials[config, stride]
 
-    def _descend(self, config: DecodingConfig, steps: tuple[float, float], stride: int) -> DecodingConfig:
+    def _descend(self, config: DecodingConfig, steps: Mapping[str, float], stride: int) -> DecodingConfig:
         while True:
-            near = [config, *_neighbours(config, *steps)]
+            near = [config, *_neighbours(config, steps)]
             near = [each for each in near if self.with_word_score or each.word_score == config.word_score]
             best = min(near, key=lambda candidate: self.trial(candidate, stride).word_errors)
             if best == config:
@@ -108,13 +112,13 @@ class Tuning:
             config = best
 
 
-def _neighbours(config: DecodingConfig, weight_step: float, score_step: float) -> list[DecodingConfig]:
-    """The settings a step away."""
-    moves = [(weight_step, 0.0), (-weight_step, 0.0), (0.0, score_step), (0.0, -score_step)]
-    points = [(round(config.lm_weight + right, 3), round(config.word_score + up, 3)) for right, up in moves]
-    return [replace(config, lm_weight=weight, word_score=score) for weight, score in points if weight >= 0]
+def _neighbours(config: DecodingConfig, steps: Mapping[str, float]) -> list[DecodingConfig]:
+    """The settings a step away; only a word score may be below zero."""
+    moves = [(name, way * step) for name, step in steps.items() for way in (1, -1)]
+    points = [(name, round(getattr(config, name) + move, 3)) for name, move in moves]
+    return [replace(config, **{name: value}) for name, value in points if value >= 0 or name == "word_score"]
 
 
 def _in_words(config: DecodingConfig) -> str:
-    weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}"
-    return f"{weights}, beam {config.beam}, score_threshold {config.score_threshold:g}"
+    names = (*STEPS[0], "beam", "score_threshold")
+    return ", ".join(f"{name} {getattr(config, name):g}" for name in names)

@@ -152,6 +152,23 @@ def test_other_settings_take_effect(tmp_path):
     assert len(text(other, other.decode(matrix)).split()) < len(text(decoder, decoder.decode(matrix)).split())
 
 
+@pytest.mark.parametrize("engine", ["python", "flashlight"])
+def test_the_blank_is_worth_less(engine):
+    if engine == "flashlight":
+        pytest.importorskip("flashlight.lib.text")
+    plain, wary = (
+        Decoder(VOCABULARY, DecodingConfig(blank_penalty=penalty, engine=engine, lm_weight=0, word_score=0))
+        for penalty in (0.0, 1.5)
+    )
+    kept = [matrix.copy() for matrix in matrices(5)]
+    for matrix, before in zip(matrices(5), kept, strict=True):
+        heard = wary.decode(matrix)
+        assert np.array_equal(matrix, before)
+        matrix[:, 0] -= 1.5
+        assert heard == plain.decode(matrix)
+        assert len(heard[0].tokens) >= len(plain.decode(before)[0].tokens)
+
+
 def test_without_flashlight_it_says_so_and_works(monkeypatch, capsys):
     monkeypatch.setattr(flashlight, "installed", lambda: False)
     assert Decoder(VOCABULARY, DecodingConfig()).decode(matrices(1)[0])

@@ -28,9 +28,18 @@ def tuning(decode, utterances=3):
 @pytest.mark.parametrize(("weight", "score"), [(0.6, 0.5), (1.6, 2.5), (0.0, -1.5)])
 def test_it_walks_to_the_best_weights(weight, score):
     found = tuning(decoder(weight, score)[0]).run(START)
-    assert found.config.lm_weight == pytest.approx(weight, abs=STEPS[-1][0])
-    assert found.config.word_score == pytest.approx(score, abs=STEPS[-1][1])
+    assert found.config.lm_weight == pytest.approx(weight, abs=STEPS[-1]["lm_weight"])
+    assert found.config.word_score == pytest.approx(score, abs=STEPS[-1]["word_score"])
     assert found.wer == 0
+
+
+@pytest.mark.parametrize("best", [0.0, 0.7, 2.0])
+def test_it_finds_what_is_to_be_taken_from_the_blank(best):
+    def decode(config, matrices):
+        wrong = min(10, round(4 * abs(config.blank_penalty - best)))
+        return [" ".join(["no"] * wrong + ["yes"] * (10 - wrong))] * len(matrices)
+
+    assert tuning(decode).run(START).config.blank_penalty == pytest.approx(best, abs=STEPS[-1]["blank_penalty"])
 
 
 def test_the_smallest_beam_that_is_as_good_is_taken():
@@ -71,7 +80,7 @@ def test_each_trial_is_told(capsys):
     tuning(decoder(0.6, 0.5)[0]).run(START)
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith(
-        "tune: lm_weight 0.6, word_score 0.5, beam 50, score_threshold 15: WER 0.00% on 3 utterances, "
+        "tune: lm_weight 0.6, word_score 0.5, blank_penalty 0, beam 50, score_threshold 15: WER 0.00% on 3 utterances, "
     )
 
 
