@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from asr.config import settings
@@ -44,8 +44,10 @@ class DecodingConfig:
     """What the language model's natural log-probabilities count, those of the acoustic model counting 1."""
     word_score: float = 0.5
     """Added for every word."""
-    blank_penalty: Annotated[float, Ge(0)] = 0.0
-    """Taken from the natural log-probability of every frame's blank, so that fewer tokens go unheard."""
+    prior_weight: Annotated[float, Ge(0), Le(1)] = 0.0
+    """How much of a token's log-probability over all frames is taken from that in each: what comes often, as the blank
+    does, is no longer expected, and what comes seldom is heard. Source: Miao et al. 2015, EESEN, section 3.2.
+    """
     score_threshold: Annotated[float, Gt(0)] = 15.0
     """Hypotheses so far below the best of their frame, in natural log units, are dropped though the beam had room."""
     tokens_per_frame: Annotated[int, Gt(0)] = 8
@@ -76,6 +78,8 @@ class Decoder:
     """The only words allowed; None: those of a language model of words, else any."""
     pronunciations: Lexicon | None = None
     """How words are said; with it, a model that hears phones is searched for those, and other words are not heard."""
+    log_priors: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    """(V,) of all heads: how likely each token is over all frames; needed where `prior_weight` is not 0."""
     hotwords: Mapping[str, float] = field(default_factory=dict)
     nbest: int = 1
     cores: int | None = None
@@ -86,9 +90,12 @@ class Decoder:
         Raises:
             AsrError: The engine asked for is not installed.
             ModelError: The language model cannot be read, or does not fit the alphabet or the pronunciations; or the
-                model has not the head asked for, or one of phones and no pronunciations.
+                model has not the head asked for, or one of phones and no pronunciations; or priors are not known.
         """
         self.hears_phones = self._is_for_phones()
+        if self.config.prior_weight and len(self.log_priors) != len(self.vocabulary):
+            weight = f"decoding.prior_weight = {self.config.prior_weight:g}"
+            raise ModelError(f"{weight}: it is not known how likely tokens are; 'asr tune' finds that, too")
         self.units: str | None = None
         words: Sequence[str] = ()
         if self.language_model:
@@ -145,8 +152,9 @@ class Decoder:
         """
         columns = self.vocabulary.of_phones if self.hears_phones else self.vocabulary.of_text
         matrix = columns(log_probabilities)
-        if self.config.blank_penalty:
-            matrix = np.concatenate([matrix[:, :1] - self.config.blank_penalty, matrix[:, 1:]], axis=1)
+        if self.config.prior_weight:
+            matrix = matrix - self.config.prior_weight * columns(self.log_priors[None])
+            matrix -= np.logaddexp.reduce(matrix, axis=1, keepdims=True)
         return self._engine(matrix)
 
     def decode_many(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asr.confidence import Calibration
 from asr.config import build, merge, settings, to_table
 from asr.decoder import Decoder, DecodingConfig
@@ -46,6 +48,8 @@ class Tuned:
     second: str = ""
     """A folder in the model folder: the language model that goes over the best hypotheses."""
     decoding: DecodingConfig = DecodingConfig()
+    log_priors: tuple[float, ...] = ()
+    """Natural logarithms of how likely each of the model's tokens, of all heads, is over all frames of dev."""
     greedy: Calibration = Calibration()
     beam: Calibration = Calibration()
     dev: Mapping[str, str] = field(default_factory=dict)
@@ -163,7 +167,8 @@ def beam_reader(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame
     pronunciations = _pronunciations(folder, vocabulary, config, search, language_model, own, hotwords)
     lexicon = read_lexicon(search.lexicon, vocabulary) if search.lexicon and pronunciations is None else None
     nbest = max(search.nbest, config.rescored if second else 1)
-    decoder = Decoder(vocabulary, config, language_model, lexicon, pronunciations, hotwords, nbest)
+    priors = np.array(tuned.log_priors if tuned else ())
+    decoder = Decoder(vocabulary, config, language_model, lexicon, pronunciations, priors, hotwords, nbest)
     model = NeuralModel.load(second) if second else None
     return Reader(vocabulary, frame_s, decoder, model, tuned.beam if tuned else Calibration(), search.nbest)
 

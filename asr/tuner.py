@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from asr.confidence import (
@@ -64,6 +65,13 @@ class Dev:
     def references(self) -> list[str]:
         return [utterance.text for utterance in self.utterances]
 
+    @property
+    def log_priors(self) -> tuple[float, ...]:
+        """How likely each token is over all frames, in natural logarithms; impossible ones as one in a billion."""
+        sums = sum(np.exp(matrix).sum(0, dtype=np.float64) for matrix in self.matrices)
+        means = sums / max(1, sum(map(len, self.matrices)))
+        return tuple(np.log(np.maximum(means, 1e-9)).round(4).tolist())
+
     def word_groups(self, readings: Sequence[Reading]) -> dict[str, tuple[list[float], list[bool]]]:
         """The confidences of each speaker's words, and which of the words are right."""
         groups: dict[str, tuple[list[float], list[bool]]] = defaultdict(lambda: ([], []))
@@ -114,16 +122,17 @@ def tune(
         models[name_of_copy(language_model)] = language_model
         start = start or DecodingConfig()
         pronunciations = _pronunciations(folder, reader.vocabulary, start, language_model, lexicon)
-        decoder = Decoder(reader.vocabulary, start, language_model, pronunciations=pronunciations)
+        decoder = Decoder(reader.vocabulary, replace(start, prior_weight=0.0), language_model, None, pronunciations)
     if second:
         models[SECOND] = second
         second_model = NeuralModel.load(second, device)
     dev = hear(recognizer, manifest)
     greedy, facts = _judge(dev, GREEDY, reader) if reader.vocabulary.spells else (Calibration(), {})
-    tuned = Tuned(digest(folder / WEIGHTS), greedy=greedy, dev={"dev": dev.title, **facts})
+    tuned = Tuned(digest(folder / WEIGHTS), log_priors=dev.log_priors, greedy=greedy, dev={"dev": dev.title, **facts})
     if language_model:
         _check_words(dev, decoder, language_model, force)
-        reader.decoder = _search(dev, decoder)
+        decoder.log_priors = np.array(tuned.log_priors)
+        reader.decoder = _search(dev, decoder.reweighted(start))
         if second:
             _check_rate(second, second_model.perplexity(dev.references).oov_rate, force)
             reader.second = second_model

@@ -6,6 +6,7 @@ Shapes: T frames, V tokens.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,9 +19,9 @@ Decode = Callable[[DecodingConfig, Sequence[NDArray[Any]]], list[str]]
 """The text of each matrix by some settings."""
 
 STEPS = (
-    {"lm_weight": 0.4, "word_score": 0.8, "blank_penalty": 1.0},
-    {"lm_weight": 0.2, "word_score": 0.4, "blank_penalty": 0.5},
-    {"lm_weight": 0.1, "word_score": 0.2, "blank_penalty": 0.25},
+    {"lm_weight": 0.4, "word_score": 0.8, "prior_weight": 0.4},
+    {"lm_weight": 0.2, "word_score": 0.4, "prior_weight": 0.2},
+    {"lm_weight": 0.1, "word_score": 0.2, "prior_weight": 0.1},
 )
 """How far apart the values that are tried lie, round by round."""
 
@@ -113,10 +114,12 @@ class Tuning:
 
 
 def _neighbours(config: DecodingConfig, steps: Mapping[str, float]) -> list[DecodingConfig]:
-    """The settings a step away; only a word score may be below zero."""
+    """The settings a step away, within what each may be."""
     moves = [(name, way * step) for name, step in steps.items() for way in (1, -1)]
     points = [(name, round(getattr(config, name) + move, 3)) for name, move in moves]
-    return [replace(config, **{name: value}) for name, value in points if value >= 0 or name == "word_score"]
+    allowed = {"lm_weight": (0.0, inf), "word_score": (-inf, inf), "prior_weight": (0.0, 1.0)}
+    inside = [(name, value) for name, value in points if allowed[name][0] <= value <= allowed[name][1]]
+    return [replace(config, **{name: value}) for name, value in inside]
 
 
 def _in_words(config: DecodingConfig) -> str:

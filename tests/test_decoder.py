@@ -153,20 +153,25 @@ def test_other_settings_take_effect(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["python", "flashlight"])
-def test_the_blank_is_worth_less(engine):
+def test_what_is_expected_anyhow_counts_less(engine):
     if engine == "flashlight":
         pytest.importorskip("flashlight.lib.text")
-    plain, wary = (
-        Decoder(VOCABULARY, DecodingConfig(blank_penalty=penalty, engine=engine, lm_weight=0, word_score=0))
-        for penalty in (0.0, 1.5)
-    )
-    kept = [matrix.copy() for matrix in matrices(5)]
-    for matrix, before in zip(matrices(5), kept, strict=True):
-        heard = wary.decode(matrix)
+    config = DecodingConfig(engine=engine, lm_weight=0, word_score=0, prior_weight=0.5)
+    priors = np.log([0.6, 0.1, 0.1, 0.1, 0.1])
+    plain, fair = Decoder(VOCABULARY, replace(config, prior_weight=0)), Decoder(VOCABULARY, config, log_priors=priors)
+    for matrix in matrices(5):
+        before, heard = matrix.copy(), fair.decode(matrix)
         assert np.array_equal(matrix, before)
-        matrix[:, 0] -= 1.5
-        assert heard == plain.decode(matrix)
-        assert len(heard[0].tokens) >= len(plain.decode(before)[0].tokens)
+        scaled = np.exp(matrix) / np.exp(priors) ** 0.5
+        expected = plain.decode(np.log(scaled / scaled.sum(1, keepdims=True)))
+        assert [each.tokens for each in heard] == [each.tokens for each in expected]
+        assert [each.score for each in heard] == pytest.approx([each.score for each in expected], abs=1e-4)
+        assert len(heard[0].tokens) >= len(plain.decode(matrix)[0].tokens)
+
+
+def test_priors_that_nobody_knows():
+    with pytest.raises(ModelError, match=r"^decoding.prior_weight = 0.3: it is not known how likely"):
+        Decoder(VOCABULARY, DecodingConfig(prior_weight=0.3))
 
 
 def test_without_flashlight_it_says_so_and_works(monkeypatch, capsys):

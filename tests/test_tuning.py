@@ -33,13 +33,13 @@ def test_it_walks_to_the_best_weights(weight, score):
     assert found.wer == 0
 
 
-@pytest.mark.parametrize("best", [0.0, 0.7, 2.0])
-def test_it_finds_what_is_to_be_taken_from_the_blank(best):
+@pytest.mark.parametrize("best", [0.0, 0.35, 0.9])
+def test_it_finds_what_the_priors_count(best):
     def decode(config, matrices):
-        wrong = min(10, round(4 * abs(config.blank_penalty - best)))
+        wrong = min(10, round(10 * abs(config.prior_weight - best)))
         return [" ".join(["no"] * wrong + ["yes"] * (10 - wrong))] * len(matrices)
 
-    assert tuning(decode).run(START).config.blank_penalty == pytest.approx(best, abs=STEPS[-1]["blank_penalty"])
+    assert tuning(decode).run(START).config.prior_weight == pytest.approx(best, abs=STEPS[-1]["prior_weight"])
 
 
 def test_the_smallest_beam_that_is_as_good_is_taken():
@@ -80,7 +80,7 @@ def test_each_trial_is_told(capsys):
     tuning(decoder(0.6, 0.5)[0]).run(START)
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith(
-        "tune: lm_weight 0.6, word_score 0.5, blank_penalty 0, beam 50, score_threshold 15: WER 0.00% on 3 utterances, "
+        "tune: lm_weight 0.6, word_score 0.5, prior_weight 0, beam 50, score_threshold 15: WER 0.00% on 3 utterances, "
     )
 
 
