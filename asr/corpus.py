@@ -17,12 +17,14 @@ from asr.errors import DataError
 class CorpusConfig:
     folder: str = ""
     """The corpus's folder below `$ASR_CORPORA`; empty for a recipe that makes its own speech."""
+    beside: tuple[str, ...] = ()
+    """Folders of further corpora, next to that one, from which the recipe takes what is there."""
     licence: str = ""
     language: str = ""
     """Its code, such as `en`, for the model card."""
     archives: tuple[Archive, ...] = ()
     strip: Annotated[int, Ge(0)] = 0
-    """Leading folders inside the archives that are left away."""
+    """Leading folders inside the archives that are left away, but for those of corpora beside."""
     options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the recipe's `prepare`."""
 
@@ -35,6 +37,8 @@ class Corpus:
     """The corpus, to be read."""
     made: Path
     """A folder of the experiment for recordings that the recipe makes itself."""
+    beside: tuple[Path, ...] = ()
+    """Further corpora, to be read: those that the recipe names and that are there."""
 
 
 def locate(config: CorpusConfig, given: Path | None, known: Path | None) -> Path:
@@ -57,7 +61,15 @@ def fetch(config: CorpusConfig, folder: Path, splits: Collection[str]) -> None:
     if not config.archives and not folder.is_dir():
         raise DataError(f"this recipe cannot download {config.folder or 'anything'}; its README says where to get it")
     needed = [archive for archive in config.archives if archive.holds in splits or len(config.archives) == 1]
-    download(needed, folder, config.strip)
+    beside = [archive for archive in needed if archive.holds in config.beside]
+    download([archive for archive in needed if archive not in beside], folder, config.strip)
+    if beside:
+        download(beside, folder.absolute().parent)
+
+
+def neighbours(config: CorpusConfig, folder: Path) -> tuple[Path, ...]:
+    """The folders of further corpora that are there, next to a corpus folder."""
+    return tuple(path for name in config.beside if (path := folder.absolute().parent / name).is_dir())
 
 
 def require(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from asr.card import card_of
 from asr.checkpoint import FILES as MODEL_FILES
 from asr.checkpoint import create, load_model, require_model, start_from
 from asr.config import Table, nearest, to_table
-from asr.corpus import Corpus, fetch, locate, require
+from asr.corpus import Corpus, fetch, locate, neighbours, require
 from asr.device import choose, describe
 from asr.distributed import Processes, restarted
 from asr.errors import ConfigError, DataError
@@ -155,6 +155,11 @@ class Experiment:
             "recipe": {path.name: digest(path) for path in self.recipe.prepare_files()},
             "corpus": str(folder) if folder else "",
             "recordings": digest_of_listing(folder) if folder else __version__,
+            **(
+                {"beside": {path.name: digest_of_listing(path) for path in self._beside}}
+                if config.corpus.beside
+                else {}
+            ),
             "splits": to_table(config.splits),
             "options": config.corpus.options,
             "text": to_table(config.text),
@@ -181,10 +186,15 @@ class Experiment:
             fetch(config.corpus, folder, [*config.splits.train, *config.splits.dev, *config.splits.test])
         return require(folder)
 
+    @property
+    def _beside(self) -> tuple[Path, ...]:
+        """The further corpora next to it that are there."""
+        return neighbours(self.recipe.config.corpus, self._corpus_folder) if self._corpus_folder else ()
+
     def _data_prep(self) -> list[Path]:
         config = self.recipe.config
         made = self.folder / "data" / "audio"
-        corpus = Corpus(self._corpus_folder or made, made)
+        corpus = Corpus(self._corpus_folder or made, made, self._beside)
         found = self.recipe.prepare(corpus)
         wanted: dict[str, list[Utterance]] = {}
         for use in ("train", "dev", "test"):
