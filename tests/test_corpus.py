@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 import asr.corpus
-from asr.corpus import CorpusConfig, fetch, locate, require
+from asr.corpus import CorpusConfig, fetch, locate, neighbours, require
 from asr.download import Archive
 from asr.errors import DataError
 from asr.recipe import read_recipe
@@ -96,3 +98,25 @@ def test_librispeech_can_fetch_all_that_its_splits_need(tmp_path, downloads, var
     splits = [*config.splits.train, *config.splits.dev, *config.splits.test]
     fetch(config.corpus, tmp_path, splits)
     assert set(downloads[0][0]) == set(splits)
+
+
+def test_what_is_taken_from_a_corpus_beside_is_fetched_beside(tmp_path, downloads):
+    config = read_recipe("librispeech/english-small").config
+    splits = [*config.splits.train, *config.splits.dev, *config.splits.test]
+    fetch(config.corpus, tmp_path / "LibriSpeech", splits)
+    (own, folder, strip), beside = downloads
+    assert (set(own), folder, strip) == (set(splits) - {"LJSpeech-1.1"}, tmp_path / "LibriSpeech", 1)
+    assert beside == (["LJSpeech-1.1"], tmp_path)
+
+
+def test_corpora_beside_are_those_that_are_there(tmp_path, monkeypatch):
+    (tmp_path / "B").mkdir()
+    (tmp_path / "C").write_text("a file")
+    config = CorpusConfig("A", beside=("B", "C", "D"))
+    assert neighbours(config, tmp_path / "A") == (tmp_path / "B",)
+    monkeypatch.chdir(tmp_path)
+    assert neighbours(config, Path("A")) == (tmp_path / "B",)
+    (tmp_path / "A").mkdir()
+    monkeypatch.chdir(tmp_path / "A")
+    assert neighbours(config, Path()) == (tmp_path / "B",)
+    assert neighbours(CorpusConfig("A"), tmp_path / "A") == ()

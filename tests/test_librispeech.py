@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from conftest import status_of, write_tone
 
-from asr.corpus import Corpus
+from asr.config import call
+from asr.corpus import Corpus, neighbours
 from asr.files import read_json_lines
 from asr.manifest import read_manifest
+from asr.recipe import read_recipe
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "librispeech" / "prepare.py"
 
@@ -43,12 +45,21 @@ def folder(tmp_path) -> Path:
     return folder
 
 
-def prepare(folder: Path):
-    return librispeech.prepare(Corpus(folder, folder.parent / "made"))
+def prepare(folder: Path, *beside: Path, **options):
+    return librispeech.prepare(Corpus(folder, folder.parent / "made", beside), **options)
 
 
-def data_prep(folder: Path, exp: Path) -> int:
-    return status_of("data-prep", "librispeech/mini", "--corpus", folder, "--exp", exp)
+def data_prep(folder: Path, exp: Path, recipe: str = "mini", *changes: str) -> int:
+    overrides = [word for change in changes for word in ("--set", change)]
+    return status_of("data-prep", f"librispeech/{recipe}", "--corpus", folder, "--exp", exp, *overrides)
+
+
+def write_ljspeech(folder: Path, texts: dict[str, str], ending: str = ".wav") -> Path:
+    """LJSpeech in its publisher's layout, a second of sound for each text."""
+    for place, name in enumerate(texts):
+        write_tone(folder / "wavs" / f"{name}{ending}", 300.0 + place)
+    (folder / "metadata.csv").write_text("".join(f"{name}|As 1 was written|{text}\n" for name, text in texts.items()))
+    return folder
 
 
 def test_the_publishers_layout_is_read(folder):
@@ -150,6 +161,104 @@ def test_a_split_without_a_usable_utterance_stops(folder, tmp_path, capsys):
     assert [line["reason"] for line in read_json_lines(data / "dropped.jsonl")] == ["the file is empty"]
 
 
+def test_some_speakers_and_chapters_of_a_split(folder, capsys):
+    everything = prepare(folder)
+    some = prepare(folder, speakers={"train-clean-5": ("26", "19/227")})
+    assert [utterance.id for utterance in some["train-clean-5"]] == ["19-227-0000", "26-495-0000"]
+    assert some["dev-clean"] == everything["dev-clean"]
+    assert prepare(folder, speakers={"train-clean-5": ("19", "19/227", "26")}) == everything
+    assert capsys.readouterr().err == ""
+
+
+def test_speakers_that_are_not_there_are_named(folder, capsys):
+    some = prepare(folder, speakers={"train-clean-5": ("26", "7", "19/228"), "train-clean-10": ("26",)})
+    assert [utterance.id for utterance in some["train-clean-5"]] == ["26-495-0000"]
+    assert capsys.readouterr().err.splitlines() == [
+        f"data-prep: train-clean-5: no speaker or chapter 19/228, 7 in {folder / 'train-clean-5'}",
+        f"data-prep: speakers of train-clean-10: no such split in {folder}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "every", "numbers"),
+    [
+        ([("LJ001-0001", "LJ001-0011")], 5, ["001-0001", "001-0006", "001-0011"]),
+        ([("LJ001-0001", "LJ001-0010")], 5, ["001-0001", "001-0006"]),
+        ([("LJ001-0009", "LJ001-0011")], 1, ["001-0009", "001-0010", "001-0011"]),
+        ([("LJ001-0098", "LJ001-0100"), ("LJ050-0003", "LJ050-0003")], 2, ["001-0098", "001-0100", "050-0003"]),
+        ([], 1, []),
+    ],
+)
+def test_the_ids_of_ranges(ranges, every, numbers):
+    assert list(librispeech.Passages(tuple(ranges), every).ids()) == [f"LJ{number}" for number in numbers]
+
+
+TEXTS = {f"LJ001-{number:04d}": f'One, "two" -- {word}s; caf\u00e9' for number, word in enumerate("abcdefghijk", 1)}
+
+
+def test_the_same_is_taken_of_the_whole_ljspeech_and_of_a_piece(folder, tmp_path):
+    whole = write_ljspeech(tmp_path / "whole" / "LJSpeech-1.1", TEXTS)
+    piece = write_ljspeech(tmp_path / "LJSpeech-1.1", dict(list(TEXTS.items())[::5]), ".ogg")
+    only = librispeech.Passages((("LJ001-0001", "LJ001-0011"),), every=5)
+    found = [prepare(folder, place, ljspeech=only)["LJSpeech-1.1"] for place in (whole, piece)]
+    assert [[(u.id, u.text, u.speaker) for u in utterances] for utterances in found] == 2 * [
+        [
+            ("LJ001-0001", "one two as cafe", "LJ"),
+            ("LJ001-0006", "one two fs cafe", "LJ"),
+            ("LJ001-0011", "one two ks cafe", "LJ"),
+        ]
+    ]
+    assert found[1][0].audio_filepath == piece / "wavs" / "LJ001-0001.ogg"
+    assert [u.id for u in prepare(folder, whole)["LJSpeech-1.1"]] == list(TEXTS)
+
+
+def test_what_ljspeech_lacks_is_listed_as_dropped(folder, tmp_path):
+    names = ["LJ001-0001", "LJ001-0006", "LJ001-0181", "LJ003-0096"]
+    place = write_ljspeech(tmp_path / "LJSpeech-1.1", dict.fromkeys([*names, "LJ001-0002"], "So it goes"))
+    (place / "wavs" / "LJ001-0006.wav").unlink()
+    write_tone(place / "wavs" / "LJ001-0011.wav")
+    (place / "wavs" / ".DS_Store").write_text("x")
+    assert data_prep(folder, tmp_path / "exp", "english-small") == 0
+    kept = read_manifest(tmp_path / "exp" / "data" / "LJSpeech-1.1.jsonl")
+    assert [u.id for u in kept] == ["LJ001-0001", "LJ001-0181", "LJ003-0096"]
+    dropped = {line["id"]: line["reason"] for line in read_json_lines(tmp_path / "exp" / "data" / "dropped.jsonl")}
+    assert len(dropped) == 97 - len(kept)
+    assert dropped["LJ001-0006"] == "No such file or directory"
+    assert dropped["LJ001-0011"] == dropped["LJ002-0116"] == "no transcript"
+
+
+def test_a_corpus_beside_that_is_not_there_is_named_and_taken_when_it_comes(folder, tmp_path, capsys):
+    assert data_prep(folder, tmp_path / "exp", "english-small") == 0
+    line = "data-prep: train-clean-100, LJSpeech-1.1 (train) not in the corpus, which has dev-clean, train-clean-5"
+    assert line in capsys.readouterr().err.splitlines()
+    write_ljspeech(tmp_path / "LJSpeech-1.1", {"LJ001-0001": "So it goes"})
+    assert data_prep(folder, tmp_path / "exp", "english-small") == 0
+    assert "data-prep: again, because " in capsys.readouterr().err
+    assert [u.text for u in read_manifest(tmp_path / "exp" / "data" / "LJSpeech-1.1.jsonl")] == ["so it goes"]
+    assert data_prep(folder, tmp_path / "exp", "english-small") == 0
+    assert "data-prep: up to date" in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("ljspeech.every=5", "ljspeech: every = 5: needs ranges to count from"),
+        ("ljspeech.every=0", "ljspeech.every = 0: input should be greater than or equal to 1"),
+        ("ljspeech.evry=5", "unknown key ljspeech.evry; did you mean 'every'?"),
+        ('ljspeech.ranges=[["LJ001-1", "LJ001-0009"]]', "ljspeech: ranges: LJ001-1 to LJ001-0009: two ids such as"),
+        ('ljspeech.ranges=[["LJ001-0009", "LJ001-0008"]]', "ranges: LJ001-0009 to LJ001-0008: two ids such as"),
+        ('ljspeech.ranges=[["LJ001-0009", "LJ002-0010"]]', "ranges: LJ001-0009 to LJ002-0010: two ids such as"),
+        ("speakers.train-clean-5=[26]", "speakers.train-clean-5.0 = 26: input should be a valid string"),
+        ("speaker.train-clean-5=[26]", "unknown key speaker; did you mean 'speakers'?"),
+    ],
+)
+def test_options_that_are_wrong(folder, tmp_path, capsys, change, message):
+    assert data_prep(folder, tmp_path / "exp", "mini", f"corpus.options.{change}") == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("asr: librispeech/mini: corpus.options: ")
+    assert message in error
+
+
 @pytest.fixture
 def real(corpora) -> Path:
     if not (corpora / "LibriSpeech" / "train-clean-5").is_dir():
@@ -163,6 +272,20 @@ def test_the_real_corpus_is_whole(real):
     for name, count in (("dev-clean", 1313), ("train-clean-5", 1519)):
         assert len(splits[name]) == len({utterance.id for utterance in splits[name]}) == count
         assert all(utterance.text and utterance.audio_filepath.is_file() for utterance in splits[name])
+
+
+@pytest.mark.corpus
+def test_the_speech_of_english_small_is_whole(real):
+    config = read_recipe("librispeech/english-small").config
+    if not all((real / config.splits.train[1] / name).is_dir() for name in ("19/227", "8226")):
+        pytest.skip("no train-clean-100")
+    if not (beside := neighbours(config.corpus, real)):
+        pytest.skip("no LJSpeech")
+    found = call(librispeech.prepare, Corpus(real, real, beside), options=config.corpus.options, source="options")
+    train = [utterance for name in config.splits.train for utterance in found[name]]
+    assert [len(found[name]) for name in config.splits.train] == [1519, 825, 97]
+    assert len({utterance.id for utterance in train}) == len(train)
+    assert all(utterance.text and utterance.audio_filepath.is_file() for utterance in train)
 
 
 @pytest.mark.corpus
