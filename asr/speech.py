@@ -116,13 +116,16 @@ class SpeechTask:
             return
         places = list(self.targets.open)
         utterances = [self.train[place] for place in places]
-        batches = plan(utterances, self.config.batch_s)
+        batches = self.processes.share(plan(utterances, self.config.batch_s))
         dataset = SpeechDataset(utterances, self.train_set.sample_rate_hz)
         dataset.kept = [self.train_set.kept[place] for place in places] if self.train_set.kept else []
         heard = load(dataset, batches, self.config.workers)
+        chosen: dict[int, list[int]] = {}
         for draws, batch in zip(track(batches, "choosing pronunciations"), heard, strict=True):
             for (number, _), matrix in zip(draws, self.recognizer.matrices(batch), strict=True):
-                self.targets.choose(places[number], matrix)
+                chosen[places[number]] = self.targets.heard(places[number], matrix)
+        for part in self.processes.gather(chosen):
+            self.targets.take(part)
 
     def state(self) -> dict[str, Any]:
         return self.targets.state()

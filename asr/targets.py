@@ -1,6 +1,6 @@
 """What a model is to hear in utterances: for each of its heads the tokens of the text, as letters or as phones.
 
-Where a word has several pronunciations the likeliest is taught, until `Targets.choose` hears which one was said. Where
+Where a word has several pronunciations the likeliest is taught, until `Targets.take` is told which one was heard. Where
 there is a token for silence, it is taught at either end of an utterance, until then.
 """
 
@@ -51,14 +51,21 @@ class Targets:
         """The places of the utterances in which there is something to choose."""
         return (place for place, words in enumerate(self._words) if any(len(variants) > 1 for variants in words))
 
-    def choose(self, place: int, matrix: Matrix) -> None:
-        """Takes for each word of an utterance the variant on the likeliest path.
+    def heard(self, place: int, matrix: Matrix) -> list[int]:
+        """For each word of an utterance the number of the variant on the likeliest path.
 
         Args:
-            matrix: (T, V), natural log-probabilities of all heads; left alone where no choice would fit into it.
+            matrix: (T, V), natural log-probabilities of all heads; where no choice would fit into it, all stays as it
+                is.
         """
         with suppress(DataError):
-            self._chosen[place] = choose(self._vocabulary.of_phones(matrix), self._words[place])
+            return choose(self._vocabulary.of_phones(matrix), self._words[place])
+        return self._chosen[place]
+
+    def take(self, chosen: Mapping[int, list[int]]) -> None:
+        """Teaches these variants, by the places of the utterances."""
+        for place, numbers in chosen.items():
+            self._chosen[place] = numbers
 
     def state(self) -> dict[str, Any]:
         """What was chosen, as plain data."""

@@ -4,12 +4,15 @@ import itertools
 import os
 import shutil
 import signal
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asr.checkpoint import load_model
 from asr.config import parse_overrides
+from asr.distributed import Processes
 from asr.errors import ConfigError, Interrupted
 from asr.experiment import Experiment
 from asr.files import read_json, read_json_lines
@@ -86,6 +89,33 @@ def test_a_stopped_run_goes_on_with_what_was_chosen(recipe, tmp_path, monkeypatc
     experiment(recipe, tmp_path / "broken", "text.phones=true").run(last="train")
     weights = [(tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("whole", "broken")]
     assert weights[0] == weights[1]
+
+
+@dataclass(frozen=True)
+class Half(Processes):
+    """One of two processes, which is told what the other has gathered."""
+
+    of_the_other: list[Any] = field(default_factory=list)
+    gathered: list[Any] = field(default_factory=list)
+
+    def gather(self, value):
+        self.gathered.append(value)
+        return [value, *self.of_the_other]
+
+
+def test_two_processes_share_out_the_choosing(recipe, tmp_path):
+    work = experiment(recipe, tmp_path / "exp", "text.phones=true", "training.batch_s=3", "training.seed=7")
+    work.run(last="data-prep")
+    alone, one, other = (work.task() for _ in range(3))
+    alone.begin_epoch(1)
+    other.processes = Half(1, 2)
+    other.begin_epoch(1)
+    one.processes = Half(0, 2, of_the_other=other.processes.gathered)
+    one.begin_epoch(1)
+    parts = [*one.processes.gathered, *other.processes.gathered]
+    assert all(parts)
+    assert sorted(place for part in parts for place in part) == sorted(alone.targets.open)
+    assert one.targets.state() == alone.targets.state() != other.targets.state()
 
 
 def test_a_word_that_nothing_can_pronounce_leaves_its_utterances_out(recipe, tmp_path, capsys):

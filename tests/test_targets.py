@@ -37,7 +37,7 @@ def test_both():
 def test_the_pronunciation_that_was_said_is_chosen():
     targets = Targets(Vocabulary(LETTERS, phones=PHONES), [("u", "a b a")], LEXICON)
     beyond = len(LETTERS)
-    targets.choose(0, matrix(8, [beyond + phone for phone in (3, 2, 3, 0, 1)]))
+    targets.take({0: targets.heard(0, matrix(8, [beyond + phone for phone in (3, 2, 3, 0, 1)]))})
     assert targets[0][1] == [3, 2, 3, 1]
     again = Targets(Vocabulary(LETTERS, phones=PHONES), [("u", "a b a")], LEXICON)
     again.load_state(targets.state())
@@ -47,13 +47,13 @@ def test_the_pronunciation_that_was_said_is_chosen():
 def test_silence_is_taught_at_the_ends_and_then_where_it_is_heard():
     targets = Targets(Vocabulary((), phones=(*PHONES, SILENCE)), [("u", "a b")], LEXICON)
     assert targets[0] == ([4, 1, 2, 3, 4],)
-    targets.choose(0, matrix(5, [1, 4, 2, 3, 0]))
+    targets.take({0: targets.heard(0, matrix(5, [1, 4, 2, 3, 0]))})
     assert targets[0] == ([1, 4, 2, 3],)
 
 
 def test_what_is_too_short_to_choose_in_stays_as_it_was():
     targets = Targets(Vocabulary((), phones=PHONES), [("u", "a b")], LEXICON)
-    targets.choose(0, matrix(4, [3, 2]))
+    targets.take({0: targets.heard(0, matrix(4, [3, 2]))})
     assert targets[0] == ([1, 2, 3],)
 
 
