@@ -11,8 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS = [
     ["cli"],
+    ["asr.commands.recipes"],
+    ["asr.variants"],
     [
-        "asr.commands.recipes",
+        "asr.experiment",
         "asr.commands.speech",
         "asr.commands.results",
         "asr.commands.scoring",
@@ -20,8 +22,8 @@ LAYERS = [
         "asr.commands.language",
         "asr.commands.lexicon",
     ],
-    ["asr.variants"],
-    ["asr.experiment", "asr.side_by_side"],
+    ["asr.stages.data_prep", "asr.stages.decode", "asr.stages.score", "asr.stages.train"],
+    ["asr.side_by_side", "asr.stages.workplace"],
     [
         "asr.recipe",
         "asr.costs",

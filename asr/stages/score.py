@@ -1,0 +1,43 @@
+"""Scoring: what was heard held against what was said, as results, pages and the model card."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from asr.checkpoint import load_model
+from asr.config import Table
+from asr.evaluation import decoded_file, decoded_splits, decoding_facts, score_decoded, scored_files, scoring_facts
+from asr.files import read_json_lines
+from asr.progress import say
+from asr.report import commit, publish
+from asr.scoring.figures import COMMIT
+from asr.stages.workplace import Workplace
+from asr.tuned import WEIGHTS
+
+
+def inputs(place: Workplace) -> Table:
+    hypotheses = [decoded_file(place.folder, *pair) for pair in decoded_splits(place.folder, place.scored_splits)]
+    return {
+        "data": place.records.digests(place.records.manifests(place.scored_splits)),
+        "hypotheses": place.digests(*hypotheses),
+    }
+
+
+def work(place: Workplace) -> list[Path]:
+    decoded = decoded_splits(place.folder, place.scored_splits)
+    history = read_json_lines(place.folder / "training" / "history.jsonl")
+    train = place.records.last("train")
+    facts = {
+        "Command": f"`{train.get('command', place.command)}`",
+        COMMIT: train.get("commit", commit()),
+        **decoding_facts(place.model),
+        "Training time": f"{sum(line['seconds'] for line in history) / 60:.1f} min, {len(history)} epochs",
+        "Hardware": train.get("hardware", ""),
+    }
+    about = place.results(load_model(place.model).model, facts)
+    scores = [score_decoded(place.folder, *pair, place.records.utterances(pair[0]), about.facts) for pair in decoded]
+    heard_with = place.records.last("decode").get("inputs", {}).get("model", {})
+    weights = heard_with.get(f"model/{WEIGHTS}") or ""  # another training may have come between
+    facts = {**about.facts, **scoring_facts(scores, place.command)}
+    written = publish(place.folder, replace(about, weights=weights, facts=facts, scores=tuple(scores)), history)
+    say(f"score: {written[0]}")
+    return [*written, *(path for pair in decoded for path in scored_files(place.folder, *pair))]
