@@ -41,14 +41,18 @@ class Corpus:
     """Further corpora, to be read: those that the recipe names and that are there."""
 
 
+def corpora() -> Path:
+    """The folder that has a folder for each corpus, and texts: `$ASR_CORPORA`, else `corpora` here."""
+    return Path(os.environ.get("ASR_CORPORA") or "corpora")
+
+
 def locate(config: CorpusConfig, given: Path | None, known: Path | None) -> Path:
     """The folder that holds the corpus, or would after a download."""
     if given:
         return given
     if known and known.is_dir():
         return known
-    root = os.environ.get("ASR_CORPORA")
-    return Path(root) / config.folder if root else Path("corpora") / config.folder
+    return corpora() / config.folder
 
 
 def fetch(config: CorpusConfig, folder: Path, splits: Collection[str]) -> None:

@@ -14,24 +14,34 @@ from asr.files import locked, sweep
 from asr.progress import say
 from asr.report import commit
 from asr.speech import SpeechTask
-from asr.stages import data_prep, decode, score, train
+from asr.stages import data_prep, decode, language_model, score, train, tune
 from asr.stages.workplace import Workplace
 
 
 class Stage(Protocol):
     """What each module of `asr.stages` that is named here has."""
 
-    def inputs(self, place: Workplace) -> Table:
-        """What the stage reads: settings, and files by their digests."""
+    def inputs(self, place: Workplace) -> Table | None:
+        """What the stage reads: settings, and files by their digests. None: it cannot be done, and need not be."""
 
     def work(self, place: Workplace) -> list[Path]:
         """Does it, and names the files that were written."""
 
 
-WORK: dict[str, Stage] = {"data-prep": data_prep, "train": train, "decode": decode, "score": score}
+WORK: dict[str, Stage] = {
+    "data-prep": data_prep,
+    "language-model": language_model,
+    "train": train,
+    "tune": tune,
+    "decode": decode,
+    "score": score,
+}
 
 STAGES = tuple(WORK)
 """In their order."""
+
+OF_LANGUAGE_MODELS = ("language-model", "tune")
+"""Those that a recipe without a language model has not."""
 
 SHARED_STAGES = ("train", "decode")
 """Those in which several processes work together; the others are the first one's."""
@@ -46,13 +56,11 @@ class Experiment(Workplace):
         Raises:
             AsrError: A stage cannot be done, or another run is at work in the folder; the earlier stages stay done.
         """
-        start, end = _stage(first), _stage(last)
-        if start > end:
-            raise ConfigError(f"--from {first} comes after --to {last}; the stages are {', '.join(STAGES)}")
+        stages = self._between(first, last)
         with locked(self.folder) if self.processes.first else nullcontext():
             if self.processes.first:
                 sweep(self.folder)
-            for name in STAGES[start : end + 1]:
+            for name in stages:
                 self._run_stage(name, force and not restarted())
 
     def check(self) -> None:
@@ -62,6 +70,22 @@ class Experiment(Workplace):
     def task(self) -> SpeechTask:
         """As `asr.stages.train.task_of`."""
         return train.task_of(self)
+
+    def _between(self, first: str, last: str) -> list[str]:
+        """The recipe's stages from one to another.
+
+        Raises:
+            ConfigError: There is no such stage, or not in this recipe; or the first comes after the last.
+        """
+        start, end = _stage(first), _stage(last)
+        if start > end:
+            raise ConfigError(f"--from {first} comes after --to {last}; the stages are {', '.join(STAGES)}")
+        missing = () if self.recipe.config.language_model.texts else OF_LANGUAGE_MODELS
+        for option, name in (("--from", first), ("--to", last)):
+            if name in missing:
+                hint = "its table [language_model] would name the texts for one"
+                raise ConfigError(f"{option} {name}: {self.recipe.name} has no language model; {hint}")
+        return [name for name in STAGES[start : end + 1] if name not in missing]
 
     def _run_stage(self, name: str, force: bool) -> None:
         now = self.processes.from_first(lambda: self._begin(name, force))
@@ -76,6 +100,8 @@ class Experiment(Workplace):
     def _begin(self, name: str, force: bool) -> Table | None:
         """What the stage reads, when there is something to do; else None."""
         before, now = self.records.last(name), WORK[name].inputs(self)
+        if now is None:
+            return None
         if before and not force:
             changes = self.records.changes(name, now)
             if not changes:

@@ -16,9 +16,11 @@ from annotated_types import MinLen
 from asr.augment import AugmentationConfig
 from asr.config import Table, build, call, merge, nearest, read_toml, settings
 from asr.corpus import Corpus, CorpusConfig
+from asr.decoder import DecodingConfig
 from asr.errors import ConfigError
 from asr.features import FeatureConfig
 from asr.lag.trial import LagConfig
+from asr.lm.from_texts import NGramConfig
 from asr.manifest import Utterance
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
@@ -36,6 +38,14 @@ class SplitsConfig:
 
 
 @settings
+class LanguageModelConfig(NGramConfig):
+    """The language model that a recipe makes of texts, and searches with; none where it names no texts."""
+
+    texts: tuple[str, ...] = ()
+    """Paths here or below `$ASR_CORPORA`, each with a sentence a line, as `asr lm train` reads them."""
+
+
+@settings
 class RecipeConfig:
     splits: SplitsConfig
     description: str = ""
@@ -46,6 +56,9 @@ class RecipeConfig:
     augmentation: AugmentationConfig = AugmentationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
+    language_model: LanguageModelConfig = LanguageModelConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    """With a language model: where the search for better settings begins."""
 
 
 @settings

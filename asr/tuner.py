@@ -239,7 +239,7 @@ def _check_rate(language_model: Path, rate: float, force: bool, example: str = "
     if rate > MOST_UNKNOWN and not force:
         raise ModelError(
             f"{language_model}: lacks {rate:.1%} of the words of dev{example}; train it on texts of that kind, or "
-            "insist with --force"
+            "insist with 'asr tune --force'"
         )
 
 

@@ -22,7 +22,14 @@ LAYERS = [
         "asr.commands.language",
         "asr.commands.lexicon",
     ],
-    ["asr.stages.data_prep", "asr.stages.decode", "asr.stages.score", "asr.stages.train"],
+    [
+        "asr.stages.data_prep",
+        "asr.stages.decode",
+        "asr.stages.score",
+        "asr.stages.train",
+        "asr.stages.language_model",
+        "asr.stages.tune",
+    ],
     ["asr.side_by_side", "asr.stages.workplace"],
     [
         "asr.recipe",
@@ -73,6 +80,7 @@ LAYERS = [
         "asr.lm.neural",
         "asr.server.replies",
         "asr.g2p.pronouncer",
+        "asr.lm.from_texts",
     ],
     ["asr.search.flashlight", "asr.lm.stored"],
     [
@@ -206,6 +214,7 @@ NO_TORCH = [
     "asr.lm.compact",
     "asr.lm.corpus",
     "asr.lm.counts",
+    "asr.lm.from_texts",
     "asr.lm.kenlm",
     "asr.lm.kneser_ney",
     "asr.lm.ngram",

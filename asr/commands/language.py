@@ -1,6 +1,5 @@
 """Language models: trained on text, and at work on it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -64,18 +63,13 @@ def train(
         raise typer.BadParameter("--dev and --set are for --kind lstm")
     if out.is_dir():
         raise typer.BadParameter(f"--out {out}: a folder; name a file, such as {out / 'lm.arpa.gz'}")
-    from asr.files import make_folder
-    from asr.lm.corpus import read_sentences
-    from asr.lm.counts import count_ngrams
-    from asr.lm.kneser_ney import estimate, parse_prune
-    from asr.lm.stored import write_ngrams
+    from asr.config import build
+    from asr.lm.from_texts import NGramConfig, in_words, train_ngrams
 
-    thresholds = parse_prune(prune, order)
-    make_folder(out.parent)
-    counts = count_ngrams(read_sentences(texts), order, units, vocabulary_size, int(memory_gb * 1e9))
-    model = estimate(counts, thresholds)
-    write_ngrams(model, out)
-    print(f"{out}: {_counted(model.counts)}")
+    table = {"units": units, "order": order, "prune": prune, "vocabulary_size": vocabulary_size or 0}
+    config = build(NGramConfig, table, "asr lm train")
+    model = train_ngrams(texts, out, config, memory_bytes=int(memory_gb * 1e9))
+    print(f"{out}: {in_words(model.counts)}")
 
 
 @app.command("perplexity")
@@ -157,19 +151,16 @@ def generate(
 
 def _write_other(found: "NGramModel", model: Path, other: "NGramModel", out: Path, texts: list[Path] | None) -> None:
     from asr.lm.corpus import read_sentences
+    from asr.lm.from_texts import in_words
     from asr.lm.stored import read_ngrams, write_ngrams
 
     size_mb = model.stat().st_size / 1e6  # before it is perhaps written over
     write_ngrams(other, out)
-    print(f"{model}: {_counted(found.counts)}; {size_mb:.2f} MB")
-    print(f"{out}: {_counted(other.counts)}; {out.stat().st_size / 1e6:.2f} MB")
+    print(f"{model}: {in_words(found.counts)}; {size_mb:.2f} MB")
+    print(f"{out}: {in_words(other.counts)}; {out.stat().st_size / 1e6:.2f} MB")
     if texts:
         before, after = (each.perplexity(read_sentences(texts)).perplexity for each in (found, read_ngrams(out)))
         print(f"perplexity {before:.2f} before, {after:.2f} after ({after / before - 1:+.2%})")
-
-
-def _counted(counts: Sequence[int]) -> str:
-    return ", ".join(f"{count} {order}-grams" for order, count in enumerate(counts, start=1))
 
 
 def _train_lstm(

@@ -57,8 +57,9 @@ def run(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Run a recipe: data-prep, train, decode, score. Stages whose inputs have not changed are skipped.
+    """Run a recipe: data-prep, language-model, train, tune, decode, score; what has not changed is skipped.
 
+    Of a recipe that names no texts for a language model, language-model and tune are left out.
     A study, such as long_lag, has no stages; trials of it that have ended are not run again.
     """
     more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}

@@ -58,6 +58,8 @@ def prune(model: NGramModel, threshold: float = 0.0, ngrams: int | None = None) 
         ConfigError: Fewer n-grams than the model has words, which all stay.
     """
     model = closed(model)
+    if ngrams is not None and (few := len(model.words) - ngrams) > 0:
+        raise ConfigError(f"ngrams = {ngrams}: fewer n-grams than words, {few} too few: all the words stay")
     levels = _levels(model)
     found = frequencies(levels, model.ids[START], model.ids[END])
     worth = _with_what_is_needed(levels, [np.expm1(loss) for loss in losses(levels, found)])
@@ -142,8 +144,6 @@ def _with_what_is_needed(levels: Sequence[_Level], worth: list[Floats]) -> list[
 
 def _threshold(worth: Sequence[Floats], most: int) -> float:
     """No more than so many are worth more."""
-    if most < 0:
-        raise ConfigError(f"fewer n-grams than words, {-most} too few: all the words stay")
     values = np.concatenate([np.empty(0), *worth])
     if most >= len(values):
         return -np.inf

@@ -27,7 +27,7 @@ TRAINING_SECTIONS = ("text", "features", "model", "augmentation", "optimizer", "
 
 @dataclass
 class Workplace:
-    """A recipe in its folder: `data/`, `model/`, `training/`, `decode/`, `score/`, `RESULTS.md`."""
+    """A recipe in its folder: `data/`, `language_model/`, `model/`, `training/`, `decode/`, `score/`, `RESULTS.md`."""
 
     recipe: Recipe
     folder: Path
@@ -51,6 +51,10 @@ class Workplace:
     @property
     def model(self) -> Path:
         return self.folder / "model"
+
+    @property
+    def language_model(self) -> Path:
+        return self.folder / "language_model" / "lm.ngram"
 
     @property
     def state(self) -> Path:
