@@ -13,13 +13,13 @@ from test_architecture import LAYERS
 import asr
 import cli
 from asr.checkpoint import create, save_model
-from asr.config import parse_overrides, to_table
+from asr.config import build, parse_overrides, to_table
 from asr.errors import AsrError
 from asr.experiment import STAGES, Experiment
 from asr.features import FeatureConfig
 from asr.manifest import read_manifest
 from asr.model import ENCODERS, ModelConfig
-from asr.recipe import Study, read_recipe, read_variants, recipe_names
+from asr.recipe import RecipeConfig, Study, read_recipe, read_variants, recipe_names
 from asr.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,6 +139,13 @@ def test_extras_exist():
     extras = tomllib.loads(page("pyproject.toml"))["project"]["optional-dependencies"]
     for name in [*PAGES, "Makefile"]:
         assert set(re.findall(r"\.\[(\w+)\]", page(name))) <= set(extras), name
+
+
+def test_the_readmes_table_of_a_language_model():
+    (table,) = blocks(page("README.md"), "toml")
+    config = build(RecipeConfig, {"splits": {"train": ["a"], "dev": ["b"]}, **tomllib.loads(table)}, "README.md")
+    assert config.language_model.texts
+    assert set(tomllib.loads(table)["language_model"]) | {"units"} == set(to_table(config.language_model))
 
 
 @pytest.mark.parametrize("name", PAGES)
