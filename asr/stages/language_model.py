@@ -18,7 +18,7 @@ def inputs(place: Workplace) -> Table | None:
         DataError: There is nothing, and greedy decoding would give no text.
     """
     config = place.recipe.config
-    texts = {name: located(name) for name in config.language_model.texts}
+    texts = {name: _located(name) for name in config.language_model.texts}
     if missing := [name for name, path in texts.items() if not path.is_file()]:
         looked_for = " and ".join(map(str, _places(missing[0])))
         trouble = f"language-model: {missing[0]} is not there (looked for at {looked_for})"
@@ -40,13 +40,13 @@ def inputs(place: Workplace) -> Table | None:
 
 def work(place: Workplace) -> list[Path]:
     config = place.recipe.config
-    texts = [located(name) for name in config.language_model.texts]
+    texts = [_located(name) for name in config.language_model.texts]
     model = train_ngrams(texts, place.language_model, config.language_model, config.text.alphabet)
     say(f"language-model: {place.language_model}: {in_words(model.counts)}")
     return [place.language_model]
 
 
-def located(text: str) -> Path:
+def _located(text: str) -> Path:
     """The first place of a text that has it; the last where none has."""
     places = _places(text)
     return next((path for path in places if path.is_file()), places[-1])

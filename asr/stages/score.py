@@ -20,6 +20,7 @@ def inputs(place: Workplace) -> Table:
     return {
         "data": place.records.digests(place.records.manifests(place.scored_splits)),
         "hypotheses": place.digests(*hypotheses),
+        "heard_with": _heard_with(place),  # the results tell of it, also where it changed no word
     }
 
 
