@@ -57,9 +57,9 @@ def run(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Run a recipe: data-prep, language-model, train, tune, decode, score; what has not changed is skipped.
+    """Run a recipe: data-prep, language-model, train, tune, decode, score.
 
-    Of a recipe that names no texts for a language model, language-model and tune are left out.
+    Stages whose inputs have not changed are skipped; language-model and tune where the recipe names no texts.
     A study, such as long_lag, has no stages; trials of it that have ended are not run again.
     """
     more = {"corpus": corpus, "download": download, "init_from": init_from, "noise": noise}
