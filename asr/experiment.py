@@ -16,8 +16,7 @@ from asr import __version__
 from asr.augment import Augmentation
 from asr.card import FILE as CARD
 from asr.card import card_of
-from asr.checkpoint import FILES as MODEL_FILES
-from asr.checkpoint import create, load_model, require_model, start_from
+from asr.checkpoint import create, load_model, start_from
 from asr.config import Table, nearest, to_table
 from asr.corpus import Corpus, fetch, locate, neighbours, require
 from asr.device import choose, describe
@@ -48,6 +47,8 @@ from asr.lexicon.corpus import dictionary_file, lexicon_of_texts
 from asr.lexicon.entries import read_lexicon, write_lexicon
 from asr.manifest import Utterance, hours
 from asr.model import parameter_count
+from asr.model_folder import FILES as MODEL_FILES
+from asr.model_folder import require_model
 from asr.noise import read_noise
 from asr.preparation import Checks, write_data
 from asr.progress import say
