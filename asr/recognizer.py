@@ -3,8 +3,10 @@
 Shapes: B utterances, N samples, T frames, V tokens.
 """
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -243,10 +245,23 @@ def load(
     if engine == "onnx":
         recognizer.model = OnnxModel.load(folder, threads=cores, device=recognizer.device.type)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
-    if greedy:
-        recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
-    else:
-        recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
+    with _no_collecting():
+        if greedy:
+            recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
+        else:
+            recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
     if cores and recognizer.reader.decoder:
         recognizer.reader.decoder.cores = cores
     return recognizer
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Within the block Python's garbage collector rests: it would go over all words of a lexicon again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
