@@ -23,8 +23,8 @@ test: setup  ## run the tests
 demo: .venv/synth  ## make speech, train on it, score it, transcribe a recording
 	$(BIN)/asr run numbers
 	@set -e; set -- exp/numbers/data/audio/test/*.flac; \
-	echo "asr transcribe $$1 --model exp/numbers/model"; \
-	$(BIN)/asr transcribe "$$1" --model exp/numbers/model
+	echo "asr transcribe $$1 --model numbers"; \
+	$(BIN)/asr transcribe "$$1" --model numbers
 
 bench: setup  ## run every benchmark in turn, but for the peer, which needs a Python of its own
 	@set -e; for script in benchmarks/[!p]*.py; do \

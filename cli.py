@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr import __version__
-from asr.commands import inspection, language, lexicon, recipes, results, scoring, speech
+from asr.commands import inspection, language, lexicon, models, recipes, results, scoring, speech
 from asr.commands.options import complain, given
 from asr.errors import AsrError, Interrupted
 
@@ -32,6 +32,7 @@ COMMANDS = (
     scoring.compare,
     results.results,
     results.verify,
+    models.models,
     speech.tune,
     speech.transcribe,
     speech.listen,

@@ -11,24 +11,26 @@ __version__ = "0.1.0"
 
 
 def load(
-    folder: str | Path,
+    model: str | Path | None = None,
     device: str = "auto",
     greedy: bool = False,
     search: "Search | None" = None,
     engine: Literal["torch", "onnx"] = "torch",
 ) -> "Recognizer":
-    """The recognizer in a model folder.
+    """A model, ready to transcribe.
 
     Args:
-        folder: Holds `config.json`, `vocabulary.json` and `weights.safetensors`.
+        model: What `--model` takes: a model folder, or the name of an experiment below `exp/` or of a model that comes
+            with the package; without it, `$ASR_MODEL` or the package's default.
         device: `auto` (CUDA if there is one), `cpu`, `cuda` or `mps`.
         greedy: Without a beam search, even where one was tuned for the model.
         search: A beam search of one's own, such as `Search(hotwords=["asr=5"], nbest=10)` from `asr.tuned`.
         engine: `onnx` runs what `asr export` has written, by ONNX Runtime.
 
     Raises:
-        AsrError: The folder is not whole, or the device is not there.
+        AsrError: There is no such model, its folder is not whole, or the device is not there.
     """
     from asr.recognizer import load  # here, so that `import asr` stays light
+    from asr.shipped import find_model
 
-    return load(Path(folder), device, greedy, search, engine)
+    return load(find_model(None if model is None else str(model)), device, greedy, search, engine)

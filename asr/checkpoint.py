@@ -4,7 +4,8 @@
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -18,18 +19,10 @@ from asr import __version__
 from asr.config import Table, build, to_table
 from asr.errors import ConfigError, ModelError
 from asr.features import FeatureConfig, LogMel
-from asr.files import digest_of, make_folder, read_json, write_json, writing
+from asr.files import digest_of, make_folder, write_json, writing
 from asr.model import CTCModel, ModelConfig
+from asr.model_folder import CONFIG, FILES, KINDS, SPEECH, VOCABULARY, WEIGHTS, read_config
 from asr.text import Vocabulary
-
-FILES = ("config.json", "vocabulary.json", "weights.safetensors")
-
-KINDS = {
-    "speech recognition model": ("features", "model"),
-    "language model": ("language_model",),
-    "pronunciation model": ("pronunciation_model",),
-}
-"""The kinds of models, and the sections of `config.json` that each is rebuilt from."""
 
 
 class Tokens(Protocol):
@@ -45,7 +38,7 @@ class Stored(Protocol):
     """A model of any kind with what belongs to it, as it goes into a model folder."""
 
     kind: ClassVar[str]
-    """One of `KINDS`."""
+    """One of `asr.model_folder.KINDS`."""
 
     @property
     def model(self) -> nn.Module: ...
@@ -67,7 +60,7 @@ class Stored(Protocol):
 class Checkpoint:
     """A speech recognition model with what belongs to it, in memory."""
 
-    kind: ClassVar[str] = "speech recognition model"
+    kind: ClassVar[str] = SPEECH
 
     features: LogMel
     model: CTCModel
@@ -107,20 +100,34 @@ def save_model(
     """
     beside = folder.with_name(f"{folder.name}.new")
     make_folder(beside)
-    write_json(beside / "config.json", checkpoint.config)
-    checkpoint.vocabulary.save(beside / "vocabulary.json")
+    write_json(beside / CONFIG, checkpoint.config)
+    checkpoint.vocabulary.save(beside / VOCABULARY)
     with writing(beside / "README.md") as stream:
         stream.write(card)
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights().items()}
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    with writing(beside / "weights.safetensors", "wb") as stream:
+    with writing(beside / WEIGHTS, "wb") as stream:
         stream.write(save(weights, metadata={"belongs_to": _owner(checkpoint)}))
     prove(checkpoint.load(beside))
     make_folder(folder)
     for name in ("README.md", *FILES):
         (beside / name).replace(folder / name)
     shutil.rmtree(beside, ignore_errors=True)  # a killed save may have left more in it
+
+
+@contextmanager
+def halved(checkpoint: Stored) -> Iterator[None]:
+    """Within the block a model's weights are rounded to what float16 can hold, as `save_model` writes them by half."""
+    weights = [value for value in checkpoint.weights().values() if value.is_floating_point()]
+    own = [value.clone() for value in weights]
+    for value in weights:
+        value.copy_(value.half())
+    try:
+        yield
+    finally:
+        for value, before in zip(weights, own, strict=True):
+            value.copy_(before)
 
 
 def start_from(checkpoint: Checkpoint, folder: Path) -> int:
@@ -168,16 +175,6 @@ def set_aside(folder: Path) -> None:
         folder.rename(previous)
 
 
-def require_model(folder: Path) -> None:
-    """Raises `ModelError` unless a folder has the files of a model; names what is missing."""
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder")
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
-        inside = folder / "model"
-        hint = f"; did you mean {inside}?" if (inside / FILES[0]).is_file() else ""
-        raise ModelError(f"{folder}: not a whole model folder: {', '.join(missing)} missing{hint}")
-
-
 def load_model(folder: Path) -> Checkpoint:
     """The model in a folder, on the CPU.
 
@@ -185,36 +182,13 @@ def load_model(folder: Path) -> Checkpoint:
         ModelError: A file is missing, cut off, a pickle, or belongs to other settings; names it.
         ConfigError: `config.json` has settings that this version does not know.
     """
-    config, source = read_config(folder, Checkpoint.kind), str(folder / "config.json")
+    config, source = read_config(folder, Checkpoint.kind), str(folder / CONFIG)
     features = build(FeatureConfig, config["features"], f"{source}: features")
     model = build(ModelConfig, config["model"], f"{source}: model")
-    vocabulary = Vocabulary.load(folder / "vocabulary.json")
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
     checkpoint = create(features, model, vocabulary, config)
-    fill(checkpoint, folder / "weights.safetensors")
+    fill(checkpoint, folder / WEIGHTS)
     return checkpoint
-
-
-def read_config(folder: Path, kind: str) -> Table:
-    """The settings in a model folder.
-
-    Raises:
-        ModelError: A file is missing, or it is a model of another kind.
-    """
-    require_model(folder)
-    config: Table = read_json(folder / "config.json")
-    found = kind_of(config)
-    if found is None:
-        sections = " and ".join(map(repr, KINDS[kind]))
-        raise ModelError(f"{folder / 'config.json'}: not a model's settings: {sections} must be there")
-    if found != kind:
-        raise ModelError(f"{folder}: a {found}, where a {kind} is needed")
-    return config
-
-
-def kind_of(config: Any) -> str | None:
-    """The kind of model that a `config.json` speaks of; None when it speaks of none."""
-    keys = config.keys() if isinstance(config, dict) else set()
-    return next((kind for kind, sections in KINDS.items() if keys >= set(sections)), None)
 
 
 def fill(checkpoint: Stored, path: Path) -> None:

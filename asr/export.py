@@ -22,6 +22,7 @@ from asr.manifest import Utterance, read_manifest
 from asr.metrics import Errors, score, total
 from asr.onnx import FILE, INT8_FILE, OnnxModel, marked, open_session, require, to_int8, to_onnx
 from asr.progress import bar
+from asr.shipped import require_own
 
 TORCH = "torch"
 
@@ -69,9 +70,11 @@ def export(folder: Path, int8: bool, manifest: Path | None = None, utterances: i
         The figures of PyTorch, then of each file.
 
     Raises:
-        AsrError: The extra `onnx` is not installed, the folder is not a model's or cannot be written, the manifest or
-            a recording cannot be used, or log-probabilities are too far off. Then the folder is as it was.
+        AsrError: The extra `onnx` is not installed, the folder is not a model's, is the package's or cannot be written,
+            the manifest or a recording cannot be used, or log-probabilities are too far off. Then the folder is as it
+            was.
     """
+    require_own(folder)
     require("onnx")
     require("onnxruntime")
     checkpoint = load_model(folder)

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from asr import __version__
-from asr.checkpoint import Checkpoint, read_config
+from asr.checkpoint import Checkpoint
 from asr.config import build
 from asr.errors import AsrError, ModelError
 from asr.files import digest
 from asr.model import ModelConfig
+from asr.model_folder import read_config
 from asr.progress import say
 from asr.recurrent import Bidirectional, never_forgetting
 

@@ -3,9 +3,10 @@
 Shapes: B utterances, N samples, T frames, V tokens.
 """
 
-import os
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -17,17 +18,16 @@ from torch import Tensor
 
 from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
-from asr.checkpoint import Checkpoint, kind_of, load_model
-from asr.config import nearest
+from asr.checkpoint import Checkpoint, load_model
 from asr.dataset import Batch
 from asr.device import choose
-from asr.errors import AudioError, ModelError
+from asr.errors import AudioError
 from asr.features import SILENCE, length_mask
-from asr.files import read_json
 from asr.hearing import CONTEXT_S, WINDOW_S, Advance, Hearing, Matrix, Network, Recording
 from asr.onnx import OnnxModel
 from asr.progress import bar
 from asr.reading import Reader, Reading
+from asr.shipped import name_of
 from asr.transcript import Transcript
 from asr.tuned import Search, greedy_reader, read_tuned, reader_for
 
@@ -43,7 +43,7 @@ class Recognizer:
         self.model: Network = checkpoint.model
         self.device = device
         self.name = ""
-        """The folder that the model comes from."""
+        """The folder that the model comes from, or the name of one of the package."""
         self.reader = reader or Reader(checkpoint.vocabulary, self.frame_s)
         checkpoint.features.to(device)
         checkpoint.model.to(device)
@@ -241,38 +241,27 @@ def load(
     if cores:
         torch.set_num_threads(cores)
     recognizer = Recognizer(load_model(folder), choose(device))
-    recognizer.name = str(folder)
+    recognizer.name = name_of(folder)
     if engine == "onnx":
         recognizer.model = OnnxModel.load(folder, threads=cores, device=recognizer.device.type)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
-    if greedy:
-        recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
-    else:
-        recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
+    with _no_collecting():
+        if greedy:
+            recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
+        else:
+            recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
     if cores and recognizer.reader.decoder:
         recognizer.reader.decoder.cores = cores
     return recognizer
 
 
-def find_model(named: str | None = None) -> Path:
-    """The model folder to use: the one of that name, or that of the experiment of that name below `exp/`.
-
-    Where none is named it is `$ASR_MODEL`, else the only one below `exp/` that is not of language.
-
-    Raises:
-        ModelError: There is none, or more than one to choose from.
-    """
-    paths = sorted(Path("exp").rglob("model/config.json"))
-    if named or (named := os.environ.get("ASR_MODEL")):
-        experiments = {path.parents[1].relative_to("exp").as_posix(): path.parent for path in paths}
-        if named in experiments and not (Path(named) / "config.json").is_file():
-            return experiments[named]
-        if experiments and not Path(named).exists():
-            raise ModelError(f"{named}: no such model folder{nearest(named, experiments)}")
-        return Path(named)
-    found = [path.parent for path in paths if kind_of(read_json(path)) != "language model"]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ModelError("no model below exp/; train one, such as with 'asr run numbers', or name one with --model DIR")
-    raise ModelError(f"several models below exp/; choose with --model: {', '.join(map(str, found))}")
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Within the block Python's garbage collector rests: it would go over all words of a lexicon again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

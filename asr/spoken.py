@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
-from num2words import num2words
-
 from asr.text import normalise
 
 ABBREVIATIONS = {"mr": "mister", "mrs": "missus", "dr": "doctor", "st": "saint"}
@@ -108,7 +106,7 @@ def _number_words(before: str, whole: str, decimals: str, after: str) -> str:
     if before in CURRENCIES:
         words = _amount(before, whole, decimals, after)
     elif after in ("st", "nd", "rd", "th") and not decimals and len(whole) <= MOST_DIGITS:
-        words = num2words(int(whole.replace(",", "")), to="ordinal")
+        words = _in_words(int(whole.replace(",", "")), "ordinal")
     else:
         words = _cardinal(whole) if decimals else _year_or_cardinal(whole)
         if decimals:
@@ -132,7 +130,7 @@ def _amount(sign: str, whole: str, decimals: str, after: str) -> str:
 
 def _year_or_cardinal(whole: str) -> str:
     if len(whole) == 4 and whole.isdigit() and FIRST_YEAR <= int(whole) <= LAST_YEAR:
-        return str(num2words(int(whole), to="year"))
+        return _in_words(int(whole), "year")
     return _cardinal(whole)
 
 
@@ -140,11 +138,17 @@ def _cardinal(whole: str) -> str:
     number = whole.replace(",", "")
     if len(number) > MOST_DIGITS or (number.startswith("0") and number != "0"):
         return _digits(number)
-    return str(num2words(int(number)))
+    return _in_words(int(number))
 
 
 def _digits(digits: str) -> str:
-    return " ".join(num2words(int(digit)) for digit in digits)
+    return " ".join(_in_words(int(digit)) for digit in digits)
+
+
+def _in_words(number: int, form: str = "cardinal") -> str:
+    from num2words import num2words  # here, as it loads all its languages
+
+    return str(num2words(number, to=form))
 
 
 def _plural(words: str) -> str:

@@ -1,8 +1,12 @@
 """Tables of texts with columns of even width, for Markdown and for a terminal."""
 
 from collections.abc import Iterable, Sequence
+from io import StringIO
 
 from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -24,6 +28,19 @@ def plain(rows: Sequence[Sequence[str]]) -> str:
     """
     widths, right = _widths(rows), _numbers(rows)
     return "\n".join("  ".join(map(_set, row, widths, right)).rstrip() for row in rows)
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int) -> str:
+    """A table for a terminal of that width: as `plain`, but that texts which are too wide go on in the next line."""
+    console = Console(file=StringIO(), width=width, force_terminal=False)
+    table = Table(box=None, pad_edge=False)
+    for name, right in zip(rows[0], _numbers(rows), strict=True):
+        table.add_column(Text(name), justify="right" if right else "left")
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    with console.capture() as capture:
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:

@@ -7,16 +7,16 @@ after a kill, and come out the same: see `asr.learner`.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
 from asr import preflight
-from asr.checkpoint import save_model, set_aside
+from asr.checkpoint import halved, save_model, set_aside
 from asr.config import settings
 from asr.dashboard import Dashboard
 from asr.device import keep_freed_memory, peak_memory_bytes, return_freed_memory
@@ -53,6 +53,8 @@ class RunConfig:
     """Epochs without a better figure on dev after which training ends; 0 means it never ends early."""
     precision: Precision = "auto"
     """`auto` is bfloat16 where the device computes in it (never the loss), else float32."""
+    weights: Literal["float32", "float16"] = "float32"
+    """How they are saved, and what they are rounded to before they are scored on dev; training goes on without."""
     seed: int = 1
     save_every_s: Annotated[float, Ge(0)] = 300.0
     """Seconds between two writings of the state that a killed run goes on from; each epoch's end writes it too."""
@@ -239,7 +241,8 @@ class Trainer:
     def _finish_epoch(self, model_folder: Path, card: Callable[[Progress], str]) -> None:
         """Scores dev, keeps the model if it is the best so far, notes all in the history and begins the next epoch."""
         progress, began = self.progress, time.monotonic()
-        with self.learner.optimizer.averaged():
+        half = self.config.weights == "float16"
+        with self.learner.optimizer.averaged(), halved(self.checkpoint) if half else nullcontext():
             score = self.task.evaluate(progress.tally)
             epoch = progress.epoch + 1
             record = {
@@ -253,7 +256,7 @@ class Trainer:
             }
             progress.history.append(record)
             if progress.improves(epoch, score.figures) and self.processes.first:
-                save_model(self.checkpoint, model_folder, card(progress), self.task.prove)
+                save_model(self.checkpoint, model_folder, card(progress), self.task.prove, half)
         self.dashboard.epoch(record)
         if self.events:
             self.events.epoch(record)

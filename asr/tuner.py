@@ -39,6 +39,7 @@ from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
 from asr.report import summary
 from asr.scoring.figures import figures_of
+from asr.shipped import require_own
 from asr.text import Vocabulary, normalise
 from asr.tuned import SECOND, WEIGHTS, Tuned, name_of_copy, write_tuned
 from asr.tuning import Tuning
@@ -106,10 +107,11 @@ def tune(
     Raises:
         ConfigError: The manifest is called a test set.
         DataError: It holds no words, or a recording is missing.
-        ModelError: The model or a language model cannot be used, or does not fit.
+        ModelError: The model or a language model cannot be used, or does not fit; or the model is the package's.
     """
     if TEST_NAME.search(manifest.stem) and not force:
         raise ConfigError(f"{manifest}: a test set is not for tuning: name a dev set, or insist with --force")
+    require_own(folder)
     if second and not language_model:
         raise ConfigError(f"--rescore {second}: it goes over what a beam search finds, and that needs --lm")
     recognizer = load_recognizer(folder, device, greedy=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from asr.card import FILE as CARD
 from asr.card import claimed_in, claims, model_index
-from asr.checkpoint import require_model
 from asr.distributed import Processes
 from asr.errors import DataError
 from asr.evaluation import read_utterances, readers_for, score_split
 from asr.files import digest
 from asr.manifest import Utterance, read_manifest
+from asr.model_folder import require_model
 from asr.recognizer import load as load_recognizer
 from asr.scoring.figures import FILE, Figures, Results, digest_of_references, figures_of, read_results
 from asr.text import normalise

@@ -41,6 +41,7 @@ COMMANDS = (
     "export",
     "inspect",
     "lm",
+    "models",
 )
 
 
@@ -83,6 +84,7 @@ MORE = ("--device", "--init-from", "--noise")
         (["lm", "prune", "--help"], ("LM", "[TEXT...]", "--out", "--ngrams", "--threshold")),
         (["lm", "compact", "--help"], ("LM", "[TEXT...]", "--out", ".ngram")),
         (["recipes", "--help"], ("List the recipes",)),
+        (["models", "--help"], ("come with the package", "--json")),
         (["run", "--help"], (*STAGE, *MORE, "--from", "--to", "--corpus", "--download", "have not changed")),
         (["data-prep", "--help"], (*STAGE, "--corpus", "--download", "cannot be used")),
         (["check", "--help"], (*STAGE[:3], *MORE, "longest batch")),
@@ -108,7 +110,7 @@ def test_help(arguments, words, capsys, monkeypatch):
     [
         ("train", "default: exp/RECIPE"),
         ("data-prep", "default: its folder below $ASR_CORPORA"),
-        ("transcribe", "default: $ASR_MODEL, else the one below exp/"),
+        ("transcribe", "default: $ASR_MODEL, else english-small"),
     ],
 )
 def test_help_says_what_is_taken_when_nothing_is_given(command, default, capsys, monkeypatch):
@@ -233,11 +235,13 @@ def test_a_model_folder_that_is_not_whole_is_one_line(name, damage, message, mod
 def test_a_model_folder_that_is_not_there_is_one_line(audio, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASR_MODEL", raising=False)
+    monkeypatch.setattr("asr.shipped.SHIPPED", tmp_path / "models")
     assert status_of("transcribe", audio) == 1
     assert "no model below exp/" in complaint(capsys)
+    (tmp_path / "models" / "small").mkdir(parents=True)
     for wrong in ("nowhere", "tone.wav"):
         assert status_of("transcribe", audio, "--model", wrong) == 1
-        assert complaint(capsys) == f"{wrong}: no such model folder"
+        assert complaint(capsys) == f"{wrong}: no such model folder; known: small"
 
 
 def test_a_device_that_is_not_there_is_one_line(model, audio, capsys):

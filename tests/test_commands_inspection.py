@@ -11,9 +11,9 @@ from conftest import status_of, write_tone
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, babbler):
-    """A folder to work in, with a tone of a second and, as `exp/toy/model`, a model."""
+    """A folder to work in, with a tone of a second and, as `exp/toy/model`, the model to be used."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASR_MODEL", raising=False)
+    monkeypatch.setenv("ASR_MODEL", "toy")
     shutil.copytree(babbler, tmp_path / "exp" / "toy" / "model")
     write_tone(tmp_path / "talk.wav")
     return tmp_path

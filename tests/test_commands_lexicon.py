@@ -68,6 +68,7 @@ def test_a_lexicon_is_built(place, capsys):
 def test_several_lists_several_pronunciations_and_a_dictionary_of_ones_own(place, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"zag\nred\n")))
     Path("mine.txt").write_text("zig Y\n")
+    Path("my/model").mkdir(parents=True)
     options = ("--words", "words.txt", "--words", "-", "--dictionary", "mine.txt", "--nbest", "2", "--g2p", "my/model")
     assert build(*options) == 0
     lexicon = read_lexicon(Path("out.txt"))
@@ -115,7 +116,7 @@ def test_where_nothing_can_be_said_nothing_is_written(place, capsys):
         ("--words empty.arpa", "empty.arpa: the file is empty"),
         ("--words words.txt --dictionary nosuch.txt", "nosuch.txt: No such file or directory"),
         ("--words words.txt --dictionary words.txt", "words.txt:1: 'zig' has no phones"),
-        ("--words words.txt --g2p nosuch", "nosuch: not a whole model folder"),
+        ("--words words.txt --g2p nosuch", "nosuch: no such model folder"),
         ("--words words.txt --out words.txt/a.txt", "words.txt/a.txt: cannot be written"),
         ("--words words.txt --out locked/a.txt", "locked/a.txt: cannot be written"),
     ],

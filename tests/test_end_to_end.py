@@ -95,12 +95,17 @@ def test_the_library_says_what_the_command_says(exp, recordings, heard):
         assert recognizer.transcribe(path).text == heard[path.stem]
 
 
-def test_the_model_found_below_exp_is_used(exp, recordings, heard, tmp_path, monkeypatch, capsys):
+def test_a_model_is_used_by_its_name_or_without_one(exp, recordings, heard, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASR_MODEL", raising=False)
+    monkeypatch.setattr("asr.shipped.SHIPPED", tmp_path / "models")
+    shutil.copytree(exp / "model", tmp_path / "models" / "english-small")
     shutil.copytree(exp / "model", tmp_path / "exp" / "tones" / "model")
-    assert status_of("transcribe", recordings[0]) == 0
-    assert capsys.readouterr().out == f"{heard[recordings[0].stem]}\n"
+    for options in ((), ("--model", "tones"), ("--model", "english-small")):
+        assert status_of("transcribe", recordings[0], *options) == 0
+        assert capsys.readouterr().out == f"{heard[recordings[0].stem]}\n"
+    assert status_of("transcribe", recordings[0], "--format", "json", "--out", tmp_path / "texts") == 0
+    assert read_json(tmp_path / "texts" / f"{recordings[0].stem}.json")["model"] == "english-small"
 
 
 def test_a_model_folder_can_be_moved(exp, recordings, heard, tmp_path, capsys):

@@ -12,7 +12,6 @@ from asr.lm.checkpoint import LanguageModel, create
 from asr.lm.network import LanguageModelConfig
 from asr.lm.vocabulary import LanguageVocabulary
 from asr.model import ModelConfig
-from asr.recognizer import find_model
 from asr.text import Vocabulary
 
 
@@ -59,16 +58,6 @@ def test_a_recognizer_is_no_language_model(tmp_path):
     folder = recognizer(tmp_path / "speech")
     with pytest.raises(ModelError, match="^.*/speech: a speech recognition model, where a language model is needed$"):
         LanguageModel.load(folder)
-
-
-def test_the_only_recognizer_is_found_beside_a_language_model(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASR_MODEL", raising=False)
-    save_model(fresh(), tmp_path / "exp" / "lm" / "model", "# card\n")
-    with pytest.raises(ModelError, match="no model below exp/"):
-        find_model()
-    recognizer(tmp_path / "exp" / "toy" / "model")
-    assert find_model().as_posix() == "exp/toy/model"
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "weights.safetensors"])

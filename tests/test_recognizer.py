@@ -12,13 +12,13 @@ from conftest import odd_sounds, tone, write_tone
 import asr
 from asr.checkpoint import Checkpoint
 from asr.dataset import SpeechDataset, load, plan
-from asr.errors import AsrError, AudioError, ModelError
+from asr.errors import AsrError, AudioError
 from asr.features import FeatureConfig, LogMel
 from asr.hearing import Recording
 from asr.manifest import Utterance
 from asr.model import CTCModel, ModelConfig
 from asr.reading import Reader
-from asr.recognizer import Recognizer, find_model
+from asr.recognizer import Recognizer
 from asr.text import Vocabulary
 
 
@@ -160,27 +160,6 @@ def test_devices(babbler):
     if not torch.cuda.is_available():
         with pytest.raises(AsrError, match="device 'cuda' is not there; this machine has cpu"):
             asr.load(babbler, device="cuda")
-
-
-def test_which_model_is_used(babbler, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ASR_MODEL", raising=False)
-    with pytest.raises(ModelError, match="no model below exp/"):
-        find_model()
-    for number, name in enumerate(("exp/one/model", "exp/two/deeper/model")):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "config.json").write_text("{}")
-        if number == 0:
-            assert str(find_model()) == name
-    with pytest.raises(ModelError, match="several models below exp/; choose with --model: exp/one/model, exp/two"):
-        find_model()
-    assert str(find_model("one")) == "exp/one/model"
-    assert str(find_model("two/deeper")) == "exp/two/deeper/model"
-    with pytest.raises(ModelError, match="two/depeer: no such model folder; did you mean 'two/deeper'?"):
-        find_model("two/depeer")
-    monkeypatch.setenv("ASR_MODEL", str(babbler))
-    assert find_model() == babbler
-    assert str(find_model("exp/two/deeper/model")) == "exp/two/deeper/model"
 
 
 def whole(recognizer, samples):

@@ -115,6 +115,38 @@ def test_the_best_model_is_what_is_saved(unbroken):
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+def test_weights_saved_as_float16_are_those_that_were_scored(utterances, tmp_path, average_decay):
+    optimizer = OptimizerConfig(learning_rate=1e-2, average_decay=average_decay)
+    histories, own = [], []
+    for name in ("float32", "float16"):
+        config = replace(CONFIG, epochs=2, weights=name)
+        made = trainer(utterances, config, optimizer=optimizer, normalisation="level")
+        histories.append(timeless(run(made, tmp_path / name)))
+        own.append(weights(made))
+    assert same(*own)
+    whole, half = ([{k: v for k, v in epoch.items() if not k.startswith("dev_")} for epoch in h] for h in histories)
+    assert whole == half
+    sizes = [(tmp_path / name / "model" / "weights.safetensors").stat().st_size for name in ("float32", "float16")]
+    assert sizes[1] < sizes[0]
+    saved = load_model(tmp_path / "float16" / "model").weights()
+    assert all(torch.equal(value, value.half().float()) for value in saved.values())
+    assert not same(saved, load_model(tmp_path / "float32" / "model").weights())
+
+
+def test_what_is_scored_is_what_is_saved(utterances, tmp_path):
+    made = trainer(utterances, replace(CONFIG, epochs=2, weights="float16"))
+    scored, evaluate = [], made.task.evaluate
+
+    def noting(tally):
+        scored.append(weights(made))
+        return evaluate(tally)
+
+    made.task.evaluate = noting
+    best = run(made, tmp_path).best_epoch
+    assert same(load_model(tmp_path / "model").weights(), scored[best - 1])
+
+
 def test_the_same_seed_gives_the_same_weights(utterances, unbroken, tmp_path):
     again = trainer(utterances)
     run(again, tmp_path)

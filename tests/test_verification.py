@@ -42,6 +42,14 @@ def test_a_model_does_what_its_card_says(exp, capsys):
     assert verdict == "verified: every count is as claimed"
 
 
+def test_a_model_is_verified_by_its_name(exp, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("asr.shipped.SHIPPED", tmp_path / "models")
+    shutil.move(exp / "model", tmp_path / "models" / "english-small")
+    monkeypatch.chdir(exp)
+    assert status_of("verify", "english-small", "data/test.jsonl", "--device", "cpu") == 0
+    assert capsys.readouterr().out.endswith("verified: every count is as claimed\n")
+
+
 def test_the_split_is_known_by_its_references(exp):
     shutil.move(exp / "data" / "dev.jsonl", exp / "data" / "renamed.jsonl")
     lines = read_json_lines(exp / "data" / "renamed.jsonl")

@@ -45,7 +45,7 @@ def train_g2p(
 def pronounce(
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words; - for those on stdin.")],
     model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A pronunciation model (default: the one for English).")
+        str | None, typer.Option(metavar="NAME|DIR", help="A pronunciation model (default: the one for English).")
     ] = None,
     dictionary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What it says of a word goes before the model.")
@@ -60,9 +60,10 @@ def pronounce(
     """Print how words are said, in phones."""
     from asr.g2p.pronouncer import Pronouncer, shipped
     from asr.lexicon.entries import Lexicon, read_lexicon
+    from asr.shipped import find_model
     from asr.text import normalise
 
-    pronouncer = Pronouncer.load(model or shipped(), device)
+    pronouncer = Pronouncer.load(find_model(model) if model else shipped(), device)
     known = read_lexicon(dictionary) if dictionary else Lexicon({})
     given, failed = _given(words), False
     while part := list(islice(given, AT_ONCE)):

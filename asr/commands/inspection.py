@@ -68,7 +68,8 @@ def inspect(
 
     from asr.inspection import arrays, page
     from asr.inspection import picture as pictures
-    from asr.recognizer import find_model, load
+    from asr.recognizer import load
+    from asr.shipped import find_model
 
     if picture:
         pictures.require_matplotlib()
@@ -88,8 +89,12 @@ def inspect(
 
 
 def _is_model(target: str) -> bool:
+    from asr.shipped import experiments, shipped_models
+
     path = Path(target)
-    return not path.is_file() and (path.is_dir() or (Path("exp") / target / "model").is_dir() or not path.suffix)
+    if path.is_file():
+        return False
+    return path.is_dir() or not path.suffix or target in shipped_models() or target in experiments()
 
 
 def _stretch(path: Path, sample_rate_hz: int, start_s: float, end_s: float | None) -> "Waveform":
@@ -111,7 +116,7 @@ def _tell(model: str, audio: Path | None, start_s: float, end_s: float | None, a
     from asr.checkpoint import load_model
     from asr.inspection.anatomy import anatomy, told
     from asr.inspection.arrays import features_of
-    from asr.recognizer import find_model
+    from asr.shipped import find_model
 
     checkpoint = load_model(find_model(model))
     if audio:

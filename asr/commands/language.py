@@ -21,7 +21,7 @@ OptionalTexts = Annotated[
 ]
 NGramFile = Annotated[Path, typer.Argument(metavar="LM", help="An ARPA or compact file.")]
 NGramOut = Annotated[Path, typer.Option("--out", metavar="FILE.ngram|FILE.arpa.gz", help="What is written.")]
-LanguageModelFolder = Annotated[Path, typer.Argument(metavar="LM", help="The model folder of an LSTM.")]
+LanguageModelFolder = Annotated[str, typer.Argument(metavar="LM", help="The model folder of an LSTM, or its NAME.")]
 Kind = Literal["ngram", "lstm"]
 LanguageModelUnits = Literal["words", "characters"]
 
@@ -74,17 +74,20 @@ def train(
 
 @app.command("perplexity")
 def perplexity(
-    model: Annotated[Path, typer.Argument(metavar="LM", help="An ARPA or compact file; or an LSTM's folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="LM", help="An ARPA or compact file; or an LSTM's folder, or its NAME.")
+    ],
     texts: Texts,
     device: Device = "auto",
 ) -> None:
     """Print how well a language model foretells texts, which are read as they would be said."""
     from asr.lm.corpus import read_sentences
 
-    if model.is_dir():
+    if model.is_dir() or not (model.is_file() or model.suffix):
         from asr.lm.neural import NeuralModel
+        from asr.shipped import find_model
 
-        network = NeuralModel.load(model, device)
+        network = NeuralModel.load(find_model(str(model)), device)
         print(network.perplexity(read_sentences(texts, network.network.config.alphabet)))
         return
     from asr.lm.stored import read_ngrams
@@ -143,8 +146,9 @@ def generate(
 ) -> None:
     """Print sentences drawn from a language model."""
     from asr.lm.neural import NeuralModel
+    from asr.shipped import find_model
 
-    found = NeuralModel.load(model, device)
+    found = NeuralModel.load(find_model(model), device)
     for number in range(count):
         print(found.generate(prompt, temperature, seed + number, length), flush=True)
 

@@ -26,7 +26,8 @@ def build(
         Path | None, typer.Option(metavar="FILE", help="Where words are looked up first (default: CMUdict).")
     ] = None,
     g2p: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The model that says the others (default: the one for English).")
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="The model that says the others (default: the one for English)."),
     ] = None,
     nbest: Annotated[int, typer.Option(min=1, help="Pronunciations that the model gives a word, at most.")] = 1,
     stress: Annotated[
@@ -52,8 +53,9 @@ def build(
     speller = None
     if not stress:
         from asr.g2p.pronouncer import Pronouncer, shipped
+        from asr.shipped import find_model
 
-        speller = Pronouncer.load(g2p or shipped())
+        speller = Pronouncer.load(find_model(g2p) if g2p else shipped())
     built = build_lexicon(wanted, known, speller, nbest)
     _complain_of(built)
     if built.lexicon:
@@ -112,7 +114,7 @@ def _phones_of(model: str | None) -> tuple[str, ...]:
 
         return tuple(PHONES)
     from asr.errors import ModelError
-    from asr.recognizer import find_model
+    from asr.shipped import find_model
     from asr.text import Vocabulary
 
     folder = find_model(model)

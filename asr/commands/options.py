@@ -18,7 +18,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|DIR",
-        help="A model folder, or NAME for exp/NAME/model (default: $ASR_MODEL, else the one below exp/).",
+        help="A model folder, or a NAME that 'asr models' lists (default: $ASR_MODEL, else english-small).",
     ),
 ]
 LanguageModel = Annotated[

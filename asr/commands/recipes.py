@@ -24,7 +24,7 @@ CorpusFolder = Annotated[
     typer.Option("--corpus", metavar="DIR", help="Where the corpus is (default: its folder below $ASR_CORPORA)."),
 ]
 InitFrom = Annotated[
-    Path | None, typer.Option("--init-from", metavar="DIR", help="Begin with the weights of this model folder.")
+    str | None, typer.Option("--init-from", metavar="NAME|DIR", help="Begin with the weights of this model.")
 ]
 Noise = Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings to mix in as noise (default: made noise).")]
 Variants = Annotated[
@@ -179,11 +179,14 @@ def _work(
     from asr.config import parse_overrides
     from asr.experiment import Experiment
     from asr.recipe import read_variants, read_with_stages
+    from asr.shipped import find_model
     from asr.variants import Comparison
 
     changes = parse_overrides(overrides or [])
     recipe, chosen = read_with_stages(name, changes), read_variants(name, changes, variants or ())
     folder = exp or Path("exp") / recipe.name
+    if begin := more.get("init_from"):
+        more["init_from"] = find_model(begin)
     if not recipe.variants:
         return Experiment(recipe, folder, command_line(), **more)
     every = read_variants(name, changes).items()  # what is shown side by side, also of earlier runs

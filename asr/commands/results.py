@@ -36,7 +36,7 @@ def results(
 
 
 def verify(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, with its results.json.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, with its results.json; or its NAME.")],
     manifest: Annotated[
         Path, typer.Argument(metavar="MANIFEST", help="The data that a claim is about, such as data/test.jsonl.")
     ],
@@ -50,9 +50,10 @@ def verify(
 
     Ends with status 0 when the WER is within 0.1 points of the claim: other hardware rounds otherwise.
     """
+    from asr.shipped import find_model
     from asr.verification import verify
 
-    found = verify(model, manifest, split, decoding, device)
+    found = verify(find_model(model), manifest, split, decoding, device)
     for line in (*found.complaints, *found.comparisons, found.verdict):
         print(line)
     if not found.holds:

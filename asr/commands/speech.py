@@ -88,7 +88,8 @@ def transcribe(
     for error in batch.errors:
         complain(error)
     if batch.jobs:
-        from asr.recognizer import find_model, load
+        from asr.recognizer import load
+        from asr.shipped import find_model
 
         recognizer = load(find_model(model), device, greedy, search if search != Search() else None, engine, jobs)
         for transcript in transcribe(recognizer, batch):
@@ -135,7 +136,8 @@ def listen(
     source = Playback(recording, real_time=not fast) if recording else Microphone(device_name)
 
     from asr.distributed import stop_requests
-    from asr.recognizer import find_model, load
+    from asr.recognizer import load
+    from asr.shipped import find_model
     from asr.tuned import Search
 
     recognizer = load(find_model(model), device, greedy, Search(lm) if lm else None)
@@ -162,9 +164,10 @@ def serve(
     for name in ("fastapi", "uvicorn", "python_multipart"):
         if find_spec(name) is None:
             raise AsrError(f"serving needs {name}: pip install 'asr[serve]'")
-    from asr.recognizer import find_model, load
+    from asr.recognizer import load
     from asr.server.launch import listening, serve
     from asr.server.uploads import Limits
+    from asr.shipped import find_model
     from asr.tuned import Search
 
     limits = Limits(int(max_upload_mb * 1e6), timeout_s, queue)
@@ -198,7 +201,8 @@ def align(
     from asr.aligner import align_recording, read_text
     from asr.formats import format_named, render
     from asr.progress import say
-    from asr.recognizer import find_model, load
+    from asr.recognizer import load
+    from asr.shipped import find_model
     from asr.transcript import Transcript
 
     if form:
@@ -220,11 +224,12 @@ def align(
 
 
 def tune(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder; gets the settings.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or its NAME; gets the settings.")],
     dev: Annotated[Path, typer.Argument(metavar="DEV_MANIFEST", help="Such as exp/RECIPE/data/dev-clean.jsonl.")],
     lm: LanguageModel = None,
     rescore: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A recurrent language model, to go over the best hypotheses.")
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="A recurrent language model, to go over the best hypotheses."),
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -237,14 +242,16 @@ def tune(
     """Find decoding settings on dev, calibrate confidence there, and write both into the model folder."""
     from asr.config import build
     from asr.decoder import DecodingConfig
+    from asr.shipped import find_model
     from asr.tuner import tune
 
     start = build(DecodingConfig, decoding_settings(overrides), "--set decoding")
-    tune(model, dev, lm, rescore, start, device, force, lexicon)
+    second = find_model(rescore) if rescore else None
+    tune(find_model(model), dev, lm, second, start, device, force, lexicon)
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder; gets the files.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or its NAME; gets the files.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="In ONNX's form: model.onnx.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="With weights of 8 bits, too: model.int8.onnx.")] = False,
     manifest: Annotated[
@@ -256,12 +263,13 @@ def export(
 ) -> None:
     """Write a model in another form into its folder, when that does what PyTorch does, and print how it did."""
     from asr.export import export
+    from asr.shipped import find_model
 
     if not onnx:
         raise typer.BadParameter("ONNX is the only form there is: add --onnx")
     if utterances and not manifest:
         raise typer.BadParameter("--utterances are those of a manifest: add --manifest")
-    for figures in export(model, int8, manifest, utterances):
+    for figures in export(find_model(model), int8, manifest, utterances):
         print(figures)
 
 

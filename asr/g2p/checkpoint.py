@@ -7,17 +7,18 @@ from typing import ClassVar
 from torch import Tensor
 
 from asr import __version__
-from asr.checkpoint import fill, read_config
+from asr.checkpoint import fill
 from asr.config import Table, build, to_table
 from asr.g2p.network import G2PConfig, PronunciationNetwork
 from asr.g2p.vocabulary import PronunciationVocabulary
+from asr.model_folder import PRONUNCIATION, read_config
 
 
 @dataclass
 class PronunciationModel:
     """A pronunciation model in memory; see `asr.checkpoint.Stored`."""
 
-    kind: ClassVar[str] = "pronunciation model"
+    kind: ClassVar[str] = PRONUNCIATION
 
     model: PronunciationNetwork
     vocabulary: PronunciationVocabulary

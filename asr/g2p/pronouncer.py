@@ -18,6 +18,7 @@ from asr.g2p.words import padded
 from asr.lexicon.entries import Pronunciation
 from asr.progress import bar
 from asr.recurrent import State
+from asr.shipped import SHIPPED
 
 BATCH_WORDS = 256
 """Words at a time; more were no faster on a CPU."""
@@ -31,7 +32,7 @@ Ranked = list[tuple[list[int], float]]
 
 def shipped() -> Path:
     """The folder of the model for English that comes with the package."""
-    return Path(__file__).parents[1] / "models" / "g2p-en"
+    return SHIPPED / "g2p-en"
 
 
 class Pronouncer:

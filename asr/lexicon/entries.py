@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from asr.errors import DataError
 from asr.files import read_lines, writing
@@ -26,8 +27,7 @@ NUMBERED = re.compile(r"(.+)\(\d+\)")
 Phones = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pronunciation:
+class Pronunciation(NamedTuple):
     phones: Phones
     probability: float = 1.0
     """Against the likeliest of the word, which has 1."""
@@ -92,9 +92,12 @@ def read_with_repeated(path: Path, stress: bool = False, phones: Collection[str]
     """A lexicon as `read_lexicon` reads it, and the lines that stand in its file more than once."""
     lines = read_lines(path)
     weighted = all(_is_number(columns[1]) for _, columns in _in_columns(lines) if len(columns) > 1)
-    lexicon = lexicon_of(_parsed(path, lines, weighted, stress, frozenset(phones)))
+    parsed = list(_parsed(path, lines, weighted, stress, frozenset(phones)))
+    lexicon = lexicon_of(parsed)
     if not lexicon:
         raise DataError(f"{path}: no words")
+    if len(parsed) == sum(map(len, lexicon.entries.values())):
+        return lexicon, []  # two lines that are alike would have become one pronunciation
     counts = Counter(" ".join(columns) for _, columns in _in_columns(lines))
     return lexicon, [line for line, count in counts.items() if count > 1]
 

@@ -7,17 +7,18 @@ from typing import ClassVar
 from torch import Tensor
 
 from asr import __version__
-from asr.checkpoint import fill, read_config
+from asr.checkpoint import fill
 from asr.config import Table, build, to_table
 from asr.lm.network import LanguageModelConfig, LanguageNetwork
 from asr.lm.vocabulary import LanguageVocabulary
+from asr.model_folder import LANGUAGE, read_config
 
 
 @dataclass
 class LanguageModel:
     """A language model in memory; see `asr.checkpoint.Stored`."""
 
-    kind: ClassVar[str] = "language model"
+    kind: ClassVar[str] = LANGUAGE
 
     model: LanguageNetwork
     vocabulary: LanguageVocabulary

@@ -143,11 +143,11 @@ def _trie(layout: RunOnLayout, sayings: Sequence[Saying], words: Sequence[str], 
     anywhere = model.start(True)
     scores = {word: (number, model.score(anywhere, number)[1]) for number, word in enumerate(words)}
     alike: Counter[tuple[tuple[int, ...], int]] = Counter()
-    for saying in sorted(sayings, key=lambda saying: -scores[saying.word][1]):
-        alike[saying.phones, saying.halvings] += 1
-        if alike[saying.phones, saying.halvings] <= MOST_ALIKE:
-            for columns in layout.spelled(saying.phones, saying.halvings):
-                trie.insert(columns, *scores[saying.word])
+    for word, phones, halvings in sorted(sayings, key=lambda saying: -scores[saying.word][1]):
+        alike[phones, halvings] += 1
+        if alike[phones, halvings] <= MOST_ALIKE:
+            for columns in layout.spelled(phones, halvings):
+                trie.insert(columns, *scores[word])
     if left_out := sum(max(0, count - MOST_ALIKE) for count in alike.values()):
         say(f"decoding: {left_out} words are left out, as {MOST_ALIKE} likelier ones are said just so")
     trie.smear(text.SmearingMode.MAX)

@@ -31,8 +31,7 @@ MOST_HALVINGS = 6
 """The least likely pronunciations count as a 64th of the likeliest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(NamedTuple):
     """A way to say a word."""
 
     word: str
@@ -51,11 +50,12 @@ def sayings_of(lexicon: Lexicon, phones: Sequence[str]) -> tuple[Saying, ...]:
         phones: Those of the model, the blank first; a pronunciation with any other is left out.
     """
     ids = {phone: number for number, phone in enumerate(phones)}
+    known = frozenset(ids)
     return tuple(
-        _saying(word, tuple(ids[phone] for phone in each.phones), each.probability)
+        _saying(word, tuple(map(ids.__getitem__, said)), probability)
         for word, pronunciations in lexicon.entries.items()
-        for each in pronunciations
-        if all(phone in ids for phone in each.phones)
+        for said, probability in pronunciations
+        if known.issuperset(said)
     )
 
 
@@ -64,8 +64,8 @@ def _saying(word: str, phones: tuple[int, ...], probability: float) -> Saying:
     >>> [_saying("w", (1, 2), probability).halvings for probability in (1.0, 0.6, 0.2, 1e-9)]
     [0, 1, 2, 6]
     """
-    halvings = min(MOST_HALVINGS, round(-log2(probability)))
-    return Saying(word, phones, halvings if takes_discount(phones) else 0)
+    halvings = min(MOST_HALVINGS, round(-log2(probability))) if probability < 1 and takes_discount(phones) else 0
+    return Saying(word, phones, halvings)
 
 
 @dataclass(eq=False)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from asr.card import FILE as CARD
-from asr.checkpoint import FILES
 from asr.config import Table
 from asr.evaluation import SUFFIXES, decoded_file, read_utterances, readers_for, to_lines
 from asr.files import write_json_lines
+from asr.model_folder import FILES
 from asr.progress import say
 from asr.recognizer import load
 from asr.scoring.figures import FILE as RESULTS

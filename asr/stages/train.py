@@ -7,12 +7,13 @@ import torch
 
 from asr.augment import Augmentation
 from asr.card import card_of
-from asr.checkpoint import FILES, create, require_model, start_from
+from asr.checkpoint import create, start_from
 from asr.config import Table, to_table
 from asr.device import choose
 from asr.errors import ConfigError, DataError
 from asr.files import digest, digest_of, digest_of_listing
 from asr.lexicon.entries import read_lexicon
+from asr.model_folder import FILES, require_model
 from asr.noise import read_noise
 from asr.progress import say
 from asr.speech import CONVENIENCES, SpeechTask
