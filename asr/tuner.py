@@ -116,13 +116,13 @@ def tune(
         raise ConfigError(f"--rescore {second}: it goes over what a beam search finds, and that needs --lm")
     recognizer = load_recognizer(folder, device, greedy=True)
     reader = Reader(recognizer.checkpoint.vocabulary, recognizer.frame_s)
+    start = start or DecodingConfig()
     if not language_model:
         reader.check(str(folder))
     models: dict[str, Path] = {}
     pronunciations = None
     if language_model:
         models[name_of_copy(language_model)] = language_model
-        start = start or DecodingConfig()
         pronunciations = _pronunciations(folder, reader.vocabulary, start, language_model, lexicon)
         decoder = Decoder(reader.vocabulary, replace(start, prior_weight=0.0), language_model, None, pronunciations)
     if second:
