@@ -34,7 +34,7 @@ ALLOWANCE = 0.01
 """By how large a share the word errors may grow for a narrower search: chance alone makes a larger difference."""
 
 SKETCH = 250
-"""Utterances, spread over all of dev, on which all rounds but the last are held."""
+"""Utterances, spread over all of dev, on which all is tried but the last round of weights."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,24 @@ class Tuning:
         """The settings with the fewest word errors on all of dev, with what they do there.
 
         Goes from the start to the best neighbour as long as there is a better one, first in large steps on a part of
-        dev, at last in small ones on all of it; then tries other beams and thresholds. Among equals the first, nearest
-        to the start, wins, and the narrowest search of those that are about as good.
+        dev, at last in small ones on all of it; then tries other beams and thresholds, again on the part. Among equals
+        the first, nearest to the start, wins, and the narrowest search of those that are about as good.
         """
-        config = self.narrowed(self.weights(start).config, "beam", BEAMS).config
-        return self.narrowed(config, "score_threshold", THRESHOLDS)
+        config = self.narrowed(self.weights(start).config, "beam", BEAMS)
+        return self.trial(self.narrowed(config, "score_threshold", THRESHOLDS))
 
-    def narrowed(self, config: DecodingConfig, name: str, values: Sequence[float]) -> Trial:
+    def narrowed(self, config: DecodingConfig, name: str, values: Sequence[float]) -> DecodingConfig:
         """With the smallest of the values, or of what the settings have, that is as good as the best of them."""
         choices = [replace(config, **{name: value}) for value in sorted({*values, getattr(config, name)})]
-        trials = [self.trial(choice) for choice in choices]
+        trials = [self.trial(choice, self._stride) for choice in choices]
         fewest = min(trial.word_errors for trial in trials)
-        return next(trial for trial in trials if trial.word_errors <= (1 + ALLOWANCE) * fewest)
+        return next(trial.config for trial in trials if trial.word_errors <= (1 + ALLOWANCE) * fewest)
 
     def weights(self, start: DecodingConfig) -> Trial:
         """As `run`, with the beam that it starts with."""
-        stride = max(1, len(self.matrices) // SKETCH)
         config = start
         for steps in STEPS[:-1]:
-            config = self._descend(config, steps, stride)
+            config = self._descend(config, steps, self._stride)
         return self.trial(self._descend(config, STEPS[-1], 1))
 
     def trial(self, config: DecodingConfig, stride: int = 1) -> Trial:
@@ -102,6 +101,10 @@ class Tuning:
             self.trials[config, stride] = trial
             say(f"tune: {_in_words(config)}: WER {trial.wer:.2%} on {len(texts)} utterances, {seconds:.1f} s")
         return self.trials[config, stride]
+
+    @property
+    def _stride(self) -> int:
+        return max(1, len(self.matrices) // SKETCH)
 
     def _descend(self, config: DecodingConfig, steps: Mapping[str, float], stride: int) -> DecodingConfig:
         while True:
