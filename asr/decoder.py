@@ -111,7 +111,7 @@ class Decoder:
             raise ConfigError(f"{self.language_model}: a language model of characters takes no lexicon")
         self._sayings = self._said(self.pronunciations) if self.hears_phones and self.pronunciations is not None else ()
         if self.config.engine == "auto" and not flashlight.installed():
-            say("decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'")
+            say("decoding: by our own beam search; flashlight-text, for Python up to 3.12, would be faster")
         self._ngrams: NGramModel | None = None
         self._start()
 

@@ -178,7 +178,7 @@ def test_without_flashlight_it_says_so_and_works(monkeypatch, capsys):
     monkeypatch.setattr(flashlight, "installed", lambda: False)
     assert Decoder(VOCABULARY, DecodingConfig()).decode(matrices(1)[0])
     assert capsys.readouterr().err == (
-        "decoding: by our own beam search; flashlight-text would be faster: pip install 'asr[flashlight]'\n"
+        "decoding: by our own beam search; flashlight-text, for Python up to 3.12, would be faster\n"
     )
 
 

@@ -265,7 +265,7 @@ def decoders() -> ModuleType:
         AsrError: It is not installed.
     """
     if not installed():
-        raise AsrError("this search needs flashlight-text: pip install 'asr[flashlight]'")
+        raise AsrError("this search needs flashlight-text, which is for Python up to 3.12: pip install flashlight-text")
     import flashlight.lib.text.decoder
 
     return flashlight.lib.text.decoder  # type: ignore[no-any-return]
