@@ -56,7 +56,8 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     if tuned is None or not tuned.language_model:
         return {"Decoding": "greedy, no language model", LANGUAGE_MODEL: "none"}
     config = tuned.decoding
-    weights = f"lm_weight {config.lm_weight:g}, word_score {config.word_score:g}, beam {config.beam}"
+    names = ("lm_weight", "word_score", "prior_weight", "beam")
+    weights = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
     second = f", then {tuned.second} with weight {config.rescoring_weight:g}" if tuned.second else ""
     through = f" through phones with {tuned.lexicon} and" if tuned.lexicon else " with"
     beam = f"beam search{through} {tuned.language_model}: {weights}{second}"

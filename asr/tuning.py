@@ -25,7 +25,7 @@ STEPS = (
 )
 """How far apart the values that are tried lie, round by round."""
 
-BEAMS = (10, 25, 50, 100, 200)
+BEAMS = (10, 25, 50, 100, 200, 400)
 
 THRESHOLDS = (6.0, 8.0, 11.0)
 """Of `DecodingConfig.score_threshold`: narrower than the one that it is by itself."""
