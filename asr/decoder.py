@@ -27,7 +27,7 @@ from asr.lm.stored import read_ngrams, read_vocabulary
 from asr.progress import say
 from asr.search import flashlight
 from asr.search.fusion import CharacterFusion, WordFusion, with_hotwords
-from asr.search.phone_flashlight import PhoneFlashlight
+from asr.search.phone_flashlight import MOST_ALIKE, PhoneFlashlight, crowded_out
 from asr.search.phones import PhoneSearch, Saying, sayings_of
 from asr.search.prefix import Hypothesis, Scorer, beam_search
 from asr.text import SILENCE, SPACE_IN_PIECES, Vocabulary
@@ -140,9 +140,11 @@ class Decoder:
 
     def _start(self) -> None:
         self._workers: ProcessPoolExecutor | None = None
+        self._engine: Callable[[NDArray[Any]], list[Hypothesis]] = self._fast() if self._is_fast() else self._own()
+
+    def _is_fast(self) -> bool:
         engine = self.config.engine
-        fast = engine == "flashlight" or (engine == "auto" and flashlight.installed())
-        self._engine: Callable[[NDArray[Any]], list[Hypothesis]] = self._fast() if fast else self._own()
+        return engine == "flashlight" or (engine == "auto" and flashlight.installed())
 
     def decode(self, log_probabilities: NDArray[Any]) -> list[Hypothesis]:
         """The likeliest token sequences, best first, `nbest` at most.
@@ -177,6 +179,11 @@ class Decoder:
         other.config, other.nbest = config, nbest or self.nbest
         other._start()
         return other
+
+    def tell_limits(self) -> None:
+        """Says which words that the lexicon has will never be heard."""
+        if self._is_fast() and (count := crowded_out(self._sayings)):
+            say(f"decoding: {count} words are never heard, as {MOST_ALIKE} likelier ones are said just so")
 
     def close(self) -> None:
         if self._workers:

@@ -24,14 +24,13 @@ from asr.config import build
 from asr.errors import AsrError, ModelError
 from asr.files import digest
 from asr.model import ModelConfig
-from asr.model_folder import read_config
+from asr.model_folder import WEIGHTS, read_config
 from asr.progress import say
 from asr.recurrent import Bidirectional, never_forgetting
 
 FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 """What the graphs are called in a model folder."""
 
-WEIGHTS = "weights.safetensors"
 INPUTS, OUTPUTS = ("features", "lengths"), ("log_probabilities", "frames")
 OPSET = 17
 

@@ -13,6 +13,7 @@ from typing import Literal
 from asr.dashboard import best_epoch
 from asr.errors import AsrError, DataError
 from asr.files import digest, read_json_lines
+from asr.model_folder import WEIGHTS
 from asr.scoring.figures import COMMIT, FILE, LANGUAGE_MODEL, SCORED_ON, SEED, Figures, Results, read_results
 from asr.tabular import markdown
 
@@ -174,7 +175,7 @@ def _state(folder: Path) -> str:
 
 def _made_with(folder: Path, results: Results) -> bool:
     """False when the model that was scored is not the one that is there."""
-    paths = (folder / "model" / "weights.safetensors", folder / "weights.safetensors")
+    paths = (folder / "model" / WEIGHTS, folder / WEIGHTS)
     return all(digest(path) == results.weights for path in paths if path.is_file())
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from asr.config import nearest
 from asr.errors import ModelError
-from asr.files import read_json
-from asr.model_folder import CONFIG, FILES, SPEECH, kind_of
+from asr.model_folder import CONFIG, FILES
 
 SHIPPED = Path(__file__).parent / "models"
 """Where the models of the package are, each in a folder of its name."""
@@ -26,18 +25,16 @@ def find_model(named: str | None = None) -> Path:
     """The model folder to use.
 
     A name stands for a model folder, else for the experiment of that name, else for a model of the package. Where
-    nothing is named, `$ASR_MODEL` is, and without it the package's default. Only where the package has none is it the
-    one recognizer below `exp/`: the same command means the same model in every folder.
+    nothing is named, `$ASR_MODEL` is, else the package's default: the same command means the same model in every folder.
 
     Raises:
-        ModelError: There is none of that name, with the nearest; or none at all, or several to choose from.
+        ModelError: There is none of that name; tells the nearest.
     """
     if named:
         return _named(named)
     if named := os.environ.get(VARIABLE):
         return _named(named, f"${VARIABLE}: ")
-    default = SHIPPED / DEFAULT
-    return default if (default / CONFIG).is_file() else _only_experiment()
+    return SHIPPED / DEFAULT
 
 
 def shipped_models() -> dict[str, Path]:
@@ -76,19 +73,6 @@ def _named(name: str, origin: str = "") -> Path:
     if folder.is_dir():
         return folder  # whoever loads it tells what it lacks
     raise ModelError(f"{origin}{name}: no such model folder{nearest(name, known)}")
-
-
-def _only_experiment() -> Path:
-    settings = (folder / CONFIG for folder in experiments().values())
-    found = [path.parent for path in settings if path.is_file() and kind_of(read_json(path)) in (SPEECH, None)]
-    if not found:
-        raise ModelError(
-            "no model below exp/, and none comes with this package; train one, such as with 'asr run numbers', or name "
-            "one with --model NAME|DIR"
-        )
-    if len(found) > 1:
-        raise ModelError(f"several models below exp/; choose with --model: {', '.join(map(str, found))}")
-    return found[0]
 
 
 def _is_shipped(folder: Path) -> bool:

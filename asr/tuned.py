@@ -20,6 +20,7 @@ from asr.lexicon.of_model import pronunciations_for, read_for
 from asr.lm.compact import is_compact
 from asr.lm.neural import NeuralModel
 from asr.lm.stored import read_vocabulary
+from asr.model_folder import WEIGHTS
 from asr.progress import say
 from asr.reading import Reader
 from asr.search.fusion import read_lexicon
@@ -27,7 +28,6 @@ from asr.search.hotwords import parse_hotwords, read_hotwords
 from asr.text import TextConfig, Vocabulary
 
 FILE = "decoding.json"
-WEIGHTS = "weights.safetensors"
 LANGUAGE_MODELS, SECOND = {"lm.arpa", "lm.arpa.gz", "lm.ngram"}, "second_lm"
 """What the copies in a model folder are called."""
 

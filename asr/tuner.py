@@ -33,6 +33,7 @@ from asr.lm.neural import NeuralModel
 from asr.lm.stored import read_vocabulary
 from asr.manifest import Utterance, hours, read_manifest
 from asr.metrics import correct_words
+from asr.model_folder import WEIGHTS
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
@@ -41,7 +42,7 @@ from asr.report import summary
 from asr.scoring.figures import figures_of
 from asr.shipped import require_own
 from asr.text import Vocabulary, normalise
-from asr.tuned import SECOND, WEIGHTS, Tuned, name_of_copy, write_tuned
+from asr.tuned import SECOND, Tuned, name_of_copy, write_tuned
 from asr.tuning import Tuning
 
 TEST_NAME = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)
@@ -133,6 +134,7 @@ def tune(
     tuned = Tuned(digest(folder / WEIGHTS), log_priors=dev.log_priors, greedy=greedy, dev={"dev": dev.title, **facts})
     if language_model:
         _check_words(dev, decoder, language_model, force)
+        decoder.tell_limits()
         decoder.log_priors = np.array(tuned.log_priors)
         reader.decoder = _search(dev, decoder.reweighted(start))
         if second:

@@ -11,11 +11,10 @@ from asr.errors import DataError
 from asr.evaluation import read_utterances, readers_for, score_split
 from asr.files import digest
 from asr.manifest import Utterance, read_manifest
-from asr.model_folder import require_model
+from asr.model_folder import WEIGHTS, require_model
 from asr.recognizer import load as load_recognizer
 from asr.scoring.figures import FILE, Figures, Results, digest_of_references, figures_of, read_results
 from asr.text import normalise
-from asr.tuned import WEIGHTS
 
 TOLERANCE = 0.001
 """Between WERs as fractions: other hardware rounds otherwise, and now and then another token is the best."""

@@ -11,7 +11,7 @@ from asr.checkpoint import fill
 from asr.config import Table, build, to_table
 from asr.g2p.network import G2PConfig, PronunciationNetwork
 from asr.g2p.vocabulary import PronunciationVocabulary
-from asr.model_folder import PRONUNCIATION, read_config
+from asr.model_folder import CONFIG, PRONUNCIATION, VOCABULARY, WEIGHTS, read_config
 
 
 @dataclass
@@ -37,9 +37,9 @@ class PronunciationModel:
             ConfigError: `config.json` has settings that this version does not know.
         """
         table = read_config(folder, PronunciationModel.kind)
-        config = build(G2PConfig, table["pronunciation_model"], f"{folder / 'config.json'}: pronunciation_model")
-        checkpoint = create(config, PronunciationVocabulary.load(folder / "vocabulary.json"), table)
-        fill(checkpoint, folder / "weights.safetensors")
+        config = build(G2PConfig, table["pronunciation_model"], f"{folder / CONFIG}: pronunciation_model")
+        checkpoint = create(config, PronunciationVocabulary.load(folder / VOCABULARY), table)
+        fill(checkpoint, folder / WEIGHTS)
         return checkpoint
 
 

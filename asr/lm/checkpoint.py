@@ -11,7 +11,7 @@ from asr.checkpoint import fill
 from asr.config import Table, build, to_table
 from asr.lm.network import LanguageModelConfig, LanguageNetwork
 from asr.lm.vocabulary import LanguageVocabulary
-from asr.model_folder import LANGUAGE, read_config
+from asr.model_folder import CONFIG, LANGUAGE, VOCABULARY, WEIGHTS, read_config
 
 
 @dataclass
@@ -37,9 +37,9 @@ class LanguageModel:
             ConfigError: `config.json` has settings that this version does not know.
         """
         table = read_config(folder, LanguageModel.kind)
-        config = build(LanguageModelConfig, table["language_model"], f"{folder / 'config.json'}: language_model")
-        checkpoint = create(config, LanguageVocabulary.load(folder / "vocabulary.json"), table)
-        fill(checkpoint, folder / "weights.safetensors")
+        config = build(LanguageModelConfig, table["language_model"], f"{folder / CONFIG}: language_model")
+        checkpoint = create(config, LanguageVocabulary.load(folder / VOCABULARY), table)
+        fill(checkpoint, folder / WEIGHTS)
         return checkpoint
 
 

@@ -10,7 +10,7 @@ Scores mean the same in both. Beyond what `asr.search.flashlight` tells, how fla
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from math import inf, log
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.progress import say
 from asr.search.flashlight import changed_ns, decoders, kenlm, word_model
 from asr.search.layout import FLOOR, RunOnLayout
 from asr.search.phones import HALVING, Saying
@@ -121,6 +120,12 @@ class PhoneFlashlight:
         return Hypothesis(tuple(phones), result.score, tuple(words))
 
 
+def crowded_out(sayings: Iterable[Saying]) -> int:
+    """How many are not heard, as likelier words are said just so."""
+    alike = Counter((phones, halvings) for _, phones, halvings in sayings)
+    return sum(max(0, count - MOST_ALIKE) for count in alike.values())
+
+
 @lru_cache(maxsize=2)
 def _plain_trie(
     phones: int,
@@ -148,7 +153,5 @@ def _trie(layout: RunOnLayout, sayings: Sequence[Saying], words: Sequence[str], 
         if alike[phones, halvings] <= MOST_ALIKE:
             for columns in layout.spelled(phones, halvings):
                 trie.insert(columns, *scores[word])
-    if left_out := sum(max(0, count - MOST_ALIKE) for count in alike.values()):
-        say(f"decoding: {left_out} words are left out, as {MOST_ALIKE} likelier ones are said just so")
     trie.smear(text.SmearingMode.MAX)
     return trie

@@ -40,7 +40,7 @@ def work(place: Workplace) -> list[Path]:
     made = data / "audio"
     corpus = Corpus(place.corpus_folder or made, made, place.beside)
     wanted = _wanted(config.splits, place.recipe.prepare(corpus), corpus.folder)
-    for stale in (*data.glob("*.jsonl"), *data.glob("vocabulary.json"), place.lexicon):
+    for stale in (*data.glob("*.jsonl"), place.vocabulary_file, place.lexicon):
         stale.unlink(missing_ok=True)
     lexicon, phones = None, tuple[str, ...]()
     if config.text.hears_phones:
@@ -50,8 +50,8 @@ def work(place: Workplace) -> list[Path]:
     transcripts = (u.text for name in config.splits.train for u in wanted.get(name, ()))
     vocabulary = vocabulary_of(config.text, transcripts, phones)
     write_data(wanted, Checks(vocabulary, config.features, config.model.subsampling, lexicon), data)
-    vocabulary.save(data / "vocabulary.json")
-    return [*sorted(data.glob("*.jsonl")), data / "vocabulary.json", *data.glob(place.lexicon.name)]
+    vocabulary.save(place.vocabulary_file)
+    return [*sorted(data.glob("*.jsonl")), place.vocabulary_file, *data.glob(place.lexicon.name)]
 
 
 def _wanted(splits: SplitsConfig, found: dict[str, list[Utterance]], folder: Path) -> dict[str, list[Utterance]]:

@@ -8,11 +8,11 @@ from asr.config import Table
 from asr.evaluation import decoded_file, decoded_splits, decoding_facts, score_decoded, scored_files, scoring_facts
 from asr.files import read_json_lines
 from asr.lm.stored import read_ngrams
+from asr.model_folder import WEIGHTS
 from asr.progress import say
 from asr.report import commit, publish
 from asr.scoring.figures import COMMIT, LANGUAGE_MODEL
 from asr.stages.workplace import Workplace
-from asr.tuned import WEIGHTS
 
 
 def inputs(place: Workplace) -> Table:

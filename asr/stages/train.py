@@ -29,8 +29,8 @@ def inputs(place: Workplace) -> Table:
     settings = {name: to_table(getattr(config, name)) for name in TRAINING_SECTIONS}
     for name in CONVENIENCES:
         del settings["training"][name]
-    read = [*manifests, "data/vocabulary.json", *(["data/lexicon.txt"] if config.text.hears_phones else [])]
-    table: Table = {"data": place.records.digests(read), **settings}
+    read = [place.vocabulary_file, *([place.lexicon] if config.text.hears_phones else [])]
+    table: Table = {"data": {**place.records.digests(manifests), **place.digests(*read)}, **settings}
     if place.init_from:
         table["init_from"] = {name: digest(place.init_from / name) for name in FILES}
     if place.noise:

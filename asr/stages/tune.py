@@ -4,9 +4,10 @@ from pathlib import Path
 
 from asr.config import Table, to_table
 from asr.files import digest
+from asr.model_folder import WEIGHTS
 from asr.progress import say
 from asr.stages.workplace import Workplace
-from asr.tuned import FILE, WEIGHTS
+from asr.tuned import FILE
 from asr.tuner import tune
 
 

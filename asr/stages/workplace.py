@@ -91,11 +91,14 @@ class Workplace:
         return neighbours(self.recipe.config.corpus, self.corpus_folder) if self.corpus_folder else ()
 
     @property
+    def vocabulary_file(self) -> Path:
+        return self.data / "vocabulary.json"
+
+    @property
     def vocabulary(self) -> Vocabulary:
-        path = self.data / "vocabulary.json"
-        if not path.exists():
-            raise DataError(f"{path}: gone; run: asr data-prep {self.recipe.name}")
-        return Vocabulary.load(path)
+        if not self.vocabulary_file.exists():
+            raise DataError(f"{self.vocabulary_file}: gone; run: asr data-prep {self.recipe.name}")
+        return Vocabulary.load(self.vocabulary_file)
 
     @property
     def scored_splits(self) -> list[str]:
