@@ -25,7 +25,7 @@ def find_model(named: str | None = None) -> Path:
     """The model folder to use.
 
     A name stands for a model folder, else for the experiment of that name, else for a model of the package. Where
-    nothing is named, `$ASR_MODEL` is, else the package's default: the same command means the same model in every folder.
+    nothing is named, it is what `$ASR_MODEL` names, else the package's default, in every folder alike.
 
     Raises:
         ModelError: There is none of that name; tells the nearest.
