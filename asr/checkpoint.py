@@ -153,9 +153,9 @@ def start_from(checkpoint: Checkpoint, folder: Path) -> int:
                 f"{folder}: another kind of model: {section}.{key} is {theirs[key]} there and {ours[key]} here; "
                 f"to go on from it: --set {section}.{key}={theirs[key]}"
             )
-    known = {token: number for number, token in enumerate(source.vocabulary.tokens)}
-    shared = [(new, known[token]) for new, token in enumerate(checkpoint.vocabulary.tokens) if token in known]
-    new, old = (torch.tensor(numbers) for numbers in zip(*shared, strict=True))
+    known = {column: number for number, column in enumerate(source.vocabulary.columns)}
+    shared = {new: known[column] for new, column in enumerate(checkpoint.vocabulary.columns) if column in known}
+    new, old = (torch.tensor([*numbers], dtype=torch.long) for numbers in (shared.keys(), shared.values()))
     theirs_by_name = source.weights()
     with torch.no_grad():
         for name, value in checkpoint.weights().items():

@@ -128,6 +128,11 @@ class Vocabulary:
         return tuple(filter(None, (len(self.tokens), len(self.phones))))
 
     @property
+    def columns(self) -> list[tuple[str, str]]:
+        """What the columns of a matrix are: of which head, and the token."""
+        return [*(("text", token) for token in self.tokens), *(("phones", phone) for phone in self.phones)]
+
+    @property
     def spells(self) -> bool:
         """Whether greedy decoding gives text."""
         return bool(self.tokens)

@@ -12,15 +12,16 @@ from asr.config import to_table
 from asr.errors import AsrError, ConfigError, ModelError
 from asr.features import FeatureConfig
 from asr.model import Encoder, ModelConfig
-from asr.text import Vocabulary
+from asr.text import BLANK, Vocabulary
 
 
-def fresh(alphabet=" ab", seed=0, mel_bins=16, **model):
+def fresh(alphabet=" ab", seed=0, mel_bins=16, phones="", **model):
     features = FeatureConfig(8000, mel_bins)
     model = ModelConfig(**{"channels": 2, "layers": 1, "hidden": 4, **model})
     torch.manual_seed(seed)
     table = {"features": to_table(features), "model": to_table(model), "recipe": "toy"}
-    return create(features, model, Vocabulary.of_characters(alphabet), table)
+    letters = Vocabulary.of_characters(alphabet).tokens if alphabet else ()
+    return create(features, model, Vocabulary(letters, phones=(BLANK, *phones) if phones else ()), table)
 
 
 def make(folder, hidden=4, alphabet=" ab", seed=0):
@@ -261,6 +262,27 @@ def test_tokens_keep_their_weights_in_another_alphabet(tmp_path):
         else:
             expected = there
         assert torch.equal(value, expected), name
+
+
+def test_phones_keep_their_weights_beside_letters_that_change(tmp_path):
+    """There <blank>, a, b, then <blank>, K, N are 0 to 5; here <blank>, b, c, then <blank>, N, S are."""
+    there, here = fresh("ab", phones="KN"), fresh("bc", seed=1, phones="NS")
+    save_model(there, tmp_path / "model", "# card\n")
+    own = here.weights()["model.head.weight"].clone()
+    assert start_from(here, tmp_path / "model") == 4
+    theirs = there.weights()["model.head.weight"]
+    expected = torch.stack([theirs[0], theirs[2], own[2], theirs[3], theirs[5], own[5]])
+    assert torch.equal(here.weights()["model.head.weight"], expected)
+
+
+def test_phones_do_not_start_from_letters(tmp_path):
+    trained = make(tmp_path / "model")
+    new = fresh("", seed=1, phones="KN")
+    own = new.weights()["model.head.weight"].clone()
+    assert start_from(new, tmp_path / "model") == 0
+    assert torch.equal(new.weights()["model.head.weight"], own)
+    theirs = trained.weights()
+    assert all(torch.equal(value, theirs[name]) for name, value in new.weights().items() if "head" not in name)
 
 
 @pytest.mark.parametrize(
