@@ -7,24 +7,25 @@ V tokens.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt, Lt
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor
-from torch.nn.functional import ctc_loss
 
 from asr import preflight
 from asr.augment import Augmentation, chances
 from asr.checkpoint import Checkpoint
 from asr.config import settings
-from asr.dataset import Batch, Draw, Padded, SpeechDataset, load, plan
+from asr.dataset import Batch, Draw, SpeechDataset, load, plan
 from asr.decoding import greedy
 from asr.distributed import Processes
-from asr.errors import ModelError
+from asr.errors import ConfigError, ModelError
 from asr.features import length_mask
 from asr.lexicon.entries import Lexicon
+from asr.losses import MOST_TOKENS, ctc, ctc_crf, trigram
 from asr.manifest import Utterance, hours
 from asr.metrics import score, total
 from asr.progress import track
@@ -47,6 +48,8 @@ class TrainingConfig(RunConfig):
     """Training data up to this much is read once and kept in memory (115 MB an hour at 16 kHz)."""
     phone_weight: Annotated[float, Gt(0), Lt(1)] = 0.5
     """With two heads: what the loss of the phones counts; that of the text counts the rest."""
+    crf_weight: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """What the loss of CTC-CRF counts, beside CTC's, for the last head: that of the phones if there is one."""
     choose_every: Annotated[int, Ge(0)] = 5
     """With phones: epochs after which, again and again, words with several pronunciations are aligned, and each is
     taught as it was said; 0: always the likeliest.
@@ -71,10 +74,10 @@ class SpeechTask:
     def __post_init__(self) -> None:
         features, vocabulary = self.checkpoint.features.config, self.checkpoint.vocabulary
         self.goal = "WER" if vocabulary.spells else "PER"
-        self.targets, dev_targets = (
-            Targets(vocabulary, [(each.id, each.text) for each in part], self.lexicon)
-            for part in (self.train, self.dev)
-        )
+        if self.config.crf_weight and vocabulary.heads[-1] > MOST_TOKENS:
+            most = f"at most {MOST_TOKENS} tokens can be told apart so, not {vocabulary.heads[-1]}"
+            raise ConfigError(f"training.crf_weight = {self.config.crf_weight:g}: {most}; use 0")
+        self.targets, dev_targets = self._targets(self.train), self._targets(self.dev)
         self.train_set = SpeechDataset(self.train, features.sample_rate_hz, self.targets)
         self.dev_set = SpeechDataset(self.dev, features.sample_rate_hz, dev_targets)
         self.recognizer = Recognizer(self.checkpoint, self.device)
@@ -153,7 +156,11 @@ class SpeechTask:
         features = self.augmentation.features(features, lengths, chance, self.frames_per_s)
         log_probabilities, frames = forward(features, lengths)
         heads = log_probabilities.split(self.checkpoint.vocabulary.heads, dim=2)
-        of_heads = [ctc(head, frames, target) for head, target in zip(heads, batch.targets, strict=True)]
+        weights = [0.0] * (len(heads) - 1) + [self.config.crf_weight]
+        of_heads = [
+            ctc_crf(head, frames, target, self._language, weight) if weight else ctc(head, frames, target)
+            for head, target, weight in zip(heads, batch.targets, weights, strict=True)
+        ]
         losses = of_heads[0]
         if len(of_heads) > 1:
             losses = losses.lerp(of_heads[1], self.config.phone_weight)
@@ -200,6 +207,16 @@ class SpeechTask:
         if list(theirs) != list(ours):
             raise ModelError("what was saved decodes differently from what was trained; the last good model is kept")
 
+    def _targets(self, part: Sequence[Utterance]) -> Targets:
+        return Targets(self.checkpoint.vocabulary, [(each.id, each.text) for each in part], self.lexicon)
+
+    @cached_property
+    def _language(self) -> Tensor:
+        """Of the last head's tokens in the training transcripts, each word said in its likeliest way."""
+        targets = self._targets(self.train)
+        said = (targets[place][-1] for place in range(len(targets)))
+        return trigram(said, self.checkpoint.vocabulary.heads[-1]).to(self.device)
+
     def _fit_normalisation(self) -> None:
         features = self.checkpoint.features
         if features.config.normalisation == "level" and not features.fitted:
@@ -222,18 +239,3 @@ class SpeechTask:
             f"too few updates an epoch (training.batch_s = {self.config.batch_s:g}); transcripts that are not what is "
             "said"
         )
-
-
-def ctc(log_probabilities: Tensor, frames: Tensor, target: Padded) -> Tensor:
-    """The CTC loss of each utterance, (B,), in float32; zero for one with fewer frames than it needs.
-
-    Args:
-        log_probabilities: (B, T, V) of one head.
-        frames: (B,) how many of T count.
-        target: The tokens that are to be heard.
-    """
-    if log_probabilities.device.type == "mps":  # PyTorch has no CTC there
-        log_probabilities = log_probabilities.cpu()
-    by_time = log_probabilities.float().transpose(0, 1)
-    frames, tokens, token_lengths = (each.to(by_time.device) for each in (frames, *target))
-    return ctc_loss(by_time, tokens, frames, token_lengths, reduction="none", zero_infinity=True)

@@ -36,11 +36,12 @@ from asr.dashboard import Dashboard
 from asr.dataset import Draw, load
 from asr.device import choose, describe, keep_freed_memory
 from asr.features import FeatureConfig
+from asr.losses import ctc
 from asr.manifest import Utterance, read_manifest
 from asr.model import CTCModel, ModelConfig, parameter_count
 from asr.optimizer import Optimizer, OptimizerConfig
 from asr.recurrent import Bidirectional
-from asr.speech import SpeechTask, TrainingConfig, ctc
+from asr.speech import SpeechTask, TrainingConfig
 from asr.text import Vocabulary
 from asr.training import Trainer
 

@@ -83,7 +83,7 @@ LAYERS = [
         "asr.g2p.pronouncer",
         "asr.lm.from_texts",
     ],
-    ["asr.search.flashlight", "asr.lm.stored", "asr.catalogue"],
+    ["asr.search.flashlight", "asr.lm.stored", "asr.catalogue", "asr.losses"],
     [
         "asr.scoring.tables",
         "asr.dataset",

@@ -5,44 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import ctc_loss
 
 from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create
 from asr.dataset import collate
+from asr.errors import ConfigError
 from asr.features import FeatureConfig
 from asr.lexicon.entries import lexicon_of
+from asr.losses import ctc, ctc_crf, trigram
 from asr.manifest import Utterance
 from asr.model import ModelConfig
-from asr.speech import SpeechTask, TrainingConfig, ctc
+from asr.speech import SpeechTask, TrainingConfig
 from asr.task import Tally
 from asr.text import BLANK, Vocabulary
-
-
-def test_ctc_is_torchs_one_by_one_and_zero_where_frames_are_too_few():
-    tokens = [[1, 2], [3, 3, 1], [2, 2], [1]]
-    frames = [9, 4, 2, 5]  # `b b` needs 3 of the 2
-    batch = collate([(str(row), np.zeros(1, np.int16), (ids,)) for row, ids in enumerate(tokens)])
-    scores = torch.randn(4, 9, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    losses = ctc(scores.log_softmax(2), torch.tensor(frames), batch.targets[0])
-    alone = [
-        ctc_loss(scores[row, :count].log_softmax(1), torch.tensor(ids), (count,), (len(ids),), reduction="sum")
-        for row, (ids, count) in enumerate(zip(tokens, frames, strict=True))
-    ]
-    assert alone[2].isinf()
-    torch.testing.assert_close(losses, torch.stack([alone[0], alone[1], torch.tensor(0.0), alone[3]]))
-    losses.sum().backward()
-    taught = scores.grad.abs().sum(2) > 0
-    assert [row.tolist() for row in taught] == [[t < count for t in range(9)] for count in (9, 4, 0, 5)]
-
-
-def test_ctc_is_in_float32_whatever_comes_in():
-    (target,) = collate([("a", np.zeros(1, np.int16), ([1, 2],))]).targets
-    scores = torch.randn(1, 6, 4).log_softmax(2).bfloat16()
-    losses = ctc(scores, torch.tensor([6]), target)
-    assert losses.dtype == torch.float32
-    torch.testing.assert_close(losses, ctc(scores.float(), torch.tensor([6]), target))
-
 
 LETTERS = Vocabulary.of_characters(" abc")
 BOTH = Vocabulary(LETTERS.tokens, phones=(BLANK, "A", "B", "K"))
@@ -56,13 +31,15 @@ def heads(ids_of_heads):
     return np.concatenate([np.eye(size)[path] for size, path in zip((5, 4), paths, strict=False)], axis=1)
 
 
-def task(heard, vocabulary=LETTERS, phones=()):
+def task(heard, vocabulary=LETTERS, phones=(), config=None):
     """Four utterances of dev, of which a recognizer hears what it is told."""
     checkpoint = create(FeatureConfig(8000, 16), ModelConfig(hidden=4), vocabulary, {})
     texts = ("a b", "c", "a", "b c a")
     dev = [Utterance(f"u{n}", Path("gone.wav"), text, duration_s=1.0) for n, text in enumerate(texts)]
     augmentation = Augmentation(AugmentationConfig(), 8000)
-    made = SpeechTask(checkpoint, dev, dev, TrainingConfig(), augmentation, torch.device("cpu"), lexicon=LEXICON)
+    made = SpeechTask(
+        checkpoint, dev, dev, config or TrainingConfig(), augmentation, torch.device("cpu"), lexicon=LEXICON
+    )
     made.dev_set.kept = [np.zeros(8000, np.int16)] * len(dev)
     ids = {each.id: [vocabulary.encode(text)] for each, text in zip(dev, heard, strict=True)}
     for each, said in zip(dev, phones, strict=False):
@@ -96,6 +73,33 @@ def test_the_losses_of_two_heads_are_weighed():
     text, phones = (ctc(both.split((5, 4), 2)[head], torch.tensor([6]), batch.targets[head]) for head in (0, 1))
     torch.testing.assert_close(losses, 0.5 * text + 0.5 * phones)
     assert tally.tokens == 3
+
+
+def losses_of(made, scores):
+    """Of the first utterance, for which the model puts out the scores."""
+    batch = collate([("u0", np.zeros(1, np.int16), made.targets[0])])
+    made.checkpoint.features.log_mel = lambda waveforms, lengths: (torch.zeros(1, 6, 16), torch.tensor([6]))
+    forward = lambda *_: (scores, torch.tensor([6]))  # noqa: E731
+    return made.losses(forward, batch.to(torch.device("cpu")), [(0, 1.0)], 0)[0], batch.targets
+
+
+def test_the_phones_are_held_against_all_others():
+    """The letters are not; dev is train here, so what follows what is known: A B, K A, A, and B K A A."""
+    made = task(["", "", "", ""], BOTH, config=TrainingConfig(crf_weight=0.8))
+    scores = torch.randn(1, 6, 9, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([part.log_softmax(2) for part in scores.split((5, 4), 2)], 2)
+    losses, targets = losses_of(made, both)
+    letters, phones = both.split((5, 4), 2)
+    language = trigram([[1, 2], [3, 1], [1], [2, 3, 1, 1]], 4)
+    frames = torch.tensor([6])
+    text, said = ctc(letters, frames, targets[0]), ctc_crf(phones, frames, targets[1], language, 0.8)
+    torch.testing.assert_close(losses, 0.5 * text + 0.5 * said)
+
+
+def test_too_many_tokens_are_not_held_against_all_others():
+    many = Vocabulary((BLANK, *map(str, range(200))))
+    with pytest.raises(ConfigError, match="training.crf_weight = 0.5: at most 100 tokens .* not 201; use 0"):
+        task([], many, config=TrainingConfig(crf_weight=0.5))
 
 
 def test_where_nothing_is_heard_the_usual_causes_are_named():
