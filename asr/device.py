@@ -4,9 +4,9 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Barrier
@@ -177,6 +177,17 @@ def thread_pool(name: str, count: int, threads: int) -> ThreadPoolExecutor:
     started.wait()
     torch.set_num_threads(allowed)  # what a thread sets for itself, PyTorch also takes as the rule for later ones
     return pool
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within the block PyTorch does not share out its operations: for small ones, whose threads mostly wait for others."""
+    allowed = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(allowed)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import ctc_loss, pad
 
 from asr.dataset import Padded
+from asr.device import one_thread
 from asr.features import length_mask
 
 MOST_TOKENS = 100
@@ -99,57 +100,66 @@ def log_denominator(log_probabilities: Tensor, frames: Tensor, language: Tensor)
 
 
 class _LogDenominator(torch.autograd.Function):
-    """A state is the last two tokens, a before b, and whether the last frame was b's or blank.
-
-    They lie as (b, B, 2, a), so that one product of matrices for each b takes all states a frame on.
-    """
-
     @staticmethod
     def forward(context: Any, scores: Tensor, frames: Tensor, language: Tensor) -> Tensor:
-        (batch, count, tokens), frames = scores.shape, frames.to(scores.device)
-        highest = scores.amax(2)
-        likely = (scores - highest[..., None]).exp().permute(1, 2, 0)  # (T, V, B)
-        onward, end = _moves(language)
-        states = scores.new_zeros(count + 1, tokens, batch, 2, tokens)
-        states[0, 0, :, BLANK, 0] = 1
-        shortest, total = int(frames.min()), scores.new_zeros(batch)
-        for t in range(count):
-            old, new = states[t], states[t + 1]
-            begun = torch.bmm(old.view(tokens, batch, -1), onward).permute(2, 1, 0)
-            torch.mul(old[:, :, SPOKEN] + begun, likely[t, :, :, None], out=new[:, :, SPOKEN])
-            torch.mul(old.sum(2), likely[t, 0, :, None], out=new[:, :, BLANK])
-            mass = new.sum((0, 2, 3))
-            new /= mass[:, None, None]
-            gained = mass.log() + highest[:, t]
-            if t >= shortest:
-                on = t < frames
-                new.copy_(torch.where(on[:, None, None], new, old))
-                gained = gained.where(on, 0)
-            total += gained
-        context.save_for_backward(states, likely, frames, language)
-        return total + (states[-1].sum(2) * end).sum((0, 2)).log()
+        context.moves = _moves(language)
+        with one_thread():
+            sums, context.passed = _forwards(scores, frames.to(scores.device), *context.moves)
+        return sums
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        states, likely, frames, language = context.saved_tensors
-        count, tokens, batch = likely.shape
-        onward, end = _moves(language)
-        backward, shortest = onward.transpose(1, 2).contiguous(), int(frames.min())
-        ahead = end[:, :, None].expand(tokens, batch, 2, tokens)
-        shares = likely.new_empty(batch, count, tokens)
-        for t in reversed(range(count)):
-            passing = states[t + 1] * ahead
-            shares[:, t] = passing[:, :, SPOKEN].sum(2).T
-            shares[:, t, 0] = passing[:, :, BLANK].sum((0, 2))
-            stays = ahead[:, :, SPOKEN] * likely[t, :, :, None]
-            blank = ahead[:, :, BLANK] * likely[t, 0, :, None]
-            before = torch.bmm(stays.permute(2, 1, 0), backward).view(tokens, batch, 2, tokens)
-            before += blank[:, :, None]
-            before[:, :, SPOKEN] += stays
-            before /= before.sum((0, 2, 3))[:, None, None]
-            ahead = before if t < shortest else torch.where((t < frames)[:, None, None], before, ahead)
-        shares *= length_mask(frames, count)[..., None] / shares.sum(2, keepdim=True)
+        with one_thread():
+            shares = _backwards(*context.passed, *context.moves)
         return shares * gradient[:, None, None], None, None
+
+
+def _forwards(scores: Tensor, frames: Tensor, onward: Tensor, end: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The logarithms of the sums, (B,), and what the way back needs.
+
+    A state is the last two tokens, a before b, and whether the last frame was b's or blank. They lie as (b, B, 2, a),
+    so that one product of matrices for each b takes all states a frame on. They are kept at a sum of 1.
+    """
+    batch, count, tokens = scores.shape
+    highest = scores.amax(2)
+    likely = (scores - highest[..., None]).exp().permute(1, 2, 0)  # (T, V, B)
+    states = scores.new_zeros(count + 1, tokens, batch, 2, tokens)
+    states[0, 0, :, BLANK, 0] = 1
+    shortest, total = int(frames.min()), scores.new_zeros(batch)
+    for t in range(count):
+        old, new = states[t], states[t + 1]
+        begun = torch.bmm(old.view(tokens, batch, -1), onward).permute(2, 1, 0)
+        torch.mul(old[:, :, SPOKEN] + begun, likely[t, :, :, None], out=new[:, :, SPOKEN])
+        torch.mul(old.sum(2), likely[t, 0, :, None], out=new[:, :, BLANK])
+        mass = new.sum((0, 2, 3))
+        new /= mass[:, None, None]
+        gained = mass.log() + highest[:, t]
+        if t >= shortest:
+            on = t < frames
+            new.copy_(torch.where(on[:, None, None], new, old))
+            gained = gained.where(on, 0)
+        total += gained
+    return total + (states[-1].sum(2) * end).sum((0, 2)).log(), (states, likely, frames)
+
+
+def _backwards(states: Tensor, likely: Tensor, frames: Tensor, onward: Tensor, end: Tensor) -> Tensor:
+    """The gradient of the sums, (B, T, V): the share of each token in all that goes through a frame."""
+    count, tokens, batch = likely.shape
+    backward, shortest = onward.transpose(1, 2).contiguous(), int(frames.min())
+    ahead = end[:, :, None].expand(tokens, batch, 2, tokens)
+    shares = likely.new_empty(batch, count, tokens)
+    for t in reversed(range(count)):
+        passing = states[t + 1] * ahead
+        shares[:, t] = passing[:, :, SPOKEN].sum(2).T
+        shares[:, t, 0] = passing[:, :, BLANK].sum((0, 2))
+        stays = ahead[:, :, SPOKEN] * likely[t, :, :, None]
+        blank = ahead[:, :, BLANK] * likely[t, 0, :, None]
+        before = torch.bmm(stays.permute(2, 1, 0).contiguous(), backward).view(tokens, batch, 2, tokens)
+        before += blank[:, :, None]
+        before[:, :, SPOKEN] += stays
+        before /= before.sum((0, 2, 3))[:, None, None]
+        ahead = before if t < shortest else torch.where((t < frames)[:, None, None], before, ahead)
+    return shares * (length_mask(frames, count)[..., None] / shares.sum(2, keepdim=True))
 
 
 def _moves(language: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from asr.device import (
     choose,
     describe,
     keep_freed_memory,
+    one_thread,
     peak_memory_bytes,
     reset_peak_memory,
     return_freed_memory,
@@ -240,3 +241,11 @@ def test_there_is_memory_on_this_machine():
 def test_bfloat16_is_a_property_of_the_device():
     assert device.has_bfloat16(torch.device("meta")) is False
     assert device.has_bfloat16(torch.device("cpu")) in (True, False)
+
+
+def test_one_thread_for_a_while():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), one_thread():
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
