@@ -181,7 +181,7 @@ def thread_pool(name: str, count: int, threads: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within the block PyTorch does not share out its operations: for small ones, whose threads mostly wait for others."""
+    """Within the block PyTorch does not share out its operations: threads that share small ones mostly wait."""
     allowed = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
