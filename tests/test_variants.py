@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -180,3 +181,16 @@ def test_units_are_compared_in_nothing_else():
     units = {name: (config.text.units, config.text.hears_phones) for name, config in variants.items()}
     assert units == {"characters": ("characters", False), "phones": ("phones", True), "both": ("characters", True)}
     assert len({repr((c.features, c.model, c.optimizer, c.training, c.augmentation)) for c in variants.values()}) == 1
+
+
+def test_an_ablation_changes_one_thing_at_a_time_and_no_size():
+    variants = {name: each.config for name, each in read_variants("librispeech/ablation").items()}
+    whole = variants.pop("as_it_is")
+    sections = [f.name for f in dataclasses.fields(whole) if f.name != "decoding"]
+    changed = {
+        name: [section for section in sections if getattr(config, section) != getattr(whole, section)]
+        for name, config in variants.items()
+    }
+    assert all(len(each) == 1 for each in changed.values()), changed
+    sizes = {name: parameter_count(untrained(variants[name])) for name in ("deeper", "wider", "gru")}
+    assert sizes == pytest.approx(dict.fromkeys(sizes, parameter_count(untrained(whole))), rel=0.03)
