@@ -140,9 +140,11 @@ class Decoder:
 
     def _start(self) -> None:
         self._workers: ProcessPoolExecutor | None = None
-        self._engine: Callable[[NDArray[Any]], list[Hypothesis]] = self._fast() if self._is_fast() else self._own()
+        self._engine: Callable[[NDArray[Any]], list[Hypothesis]] = self._fast() if self.is_fast else self._own()
 
-    def _is_fast(self) -> bool:
+    @property
+    def is_fast(self) -> bool:
+        """Whether flashlight-text searches."""
         engine = self.config.engine
         return engine == "flashlight" or (engine == "auto" and flashlight.installed())
 
@@ -182,7 +184,7 @@ class Decoder:
 
     def tell_limits(self) -> None:
         """Says which words that the lexicon has will never be heard."""
-        if self._is_fast() and (count := crowded_out(self._sayings)):
+        if self.is_fast and (count := crowded_out(self._sayings)):
             say(f"decoding: {count} words are never heard, as {MOST_ALIKE} likelier ones are said just so")
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ from asr.scoring.figures import figures_of
 from asr.shipped import require_own
 from asr.text import Vocabulary, normalise
 from asr.tuned import SECOND, Tuned, name_of_copy, write_tuned
-from asr.tuning import Tuning
+from asr.tuning import WIDTHS, Tuning
 
 TEST_NAME = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)
 
@@ -261,7 +261,8 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
 
     # Among characters there are the spaces, and a score for words would cost flashlight-text much.
     start = replace(decoder.config, word_score=0.0) if decoder.units == "characters" else decoder.config
-    best = Tuning(decode, dev.matrices, dev.references, decoder.units == "words").run(start)
+    widths = {name: values for name, values in WIDTHS.items() if decoder.is_fast or name != "tokens_per_frame"}
+    best = Tuning(decode, dev.matrices, dev.references, decoder.units == "words", widths).run(start)
     return decoder.reweighted(best.config)
 
 

@@ -25,10 +25,12 @@ STEPS = (
 )
 """How far apart the values that are tried lie, round by round."""
 
-BEAMS = (10, 25, 50, 100, 200, 400)
-
-THRESHOLDS = (6.0, 8.0, 11.0)
-"""Of `DecodingConfig.score_threshold`: narrower than the one that it is by itself."""
+WIDTHS: Mapping[str, Sequence[float]] = {
+    "tokens_per_frame": (3, 4, 5, 6),
+    "beam": (10, 25, 50, 100, 200, 400, 800),
+    "score_threshold": (6.0, 8.0, 10.0, 12.0),
+}
+"""What makes a search narrow or wide, in the order of trial; what the settings have by themselves is tried, too."""
 
 ALLOWANCE = 0.01
 """By how large a share the word errors may grow for a narrower search: chance alone makes a larger difference."""
@@ -61,6 +63,7 @@ class Tuning:
     references: Sequence[str]
     with_word_score: bool = True
     """Whether to try other word scores, too."""
+    widths: Mapping[str, Sequence[float]] = field(default_factory=lambda: WIDTHS)
     trials: dict[tuple[DecodingConfig, int], Trial] = field(default_factory=dict)
     """By settings and how many utterances lie between two that are decoded."""
 
@@ -68,11 +71,13 @@ class Tuning:
         """The settings with the fewest word errors on all of dev, with what they do there.
 
         Goes from the start to the best neighbour as long as there is a better one, first in large steps on a part of
-        dev, at last in small ones on all of it; then tries other beams and thresholds, again on the part. Among equals
-        the first, nearest to the start, wins, and the narrowest search of those that are about as good.
+        dev, at last in small ones on all of it; then tries other widths, again on the part. Among equals the first,
+        nearest to the start, wins, and the narrowest search of those that are about as good.
         """
-        config = self.narrowed(self.weights(start).config, "beam", BEAMS)
-        return self.trial(self.narrowed(config, "score_threshold", THRESHOLDS))
+        config = self.weights(start).config
+        for name, values in self.widths.items():
+            config = self.narrowed(config, name, values)
+        return self.trial(config)
 
     def narrowed(self, config: DecodingConfig, name: str, values: Sequence[float]) -> DecodingConfig:
         """With the smallest of the values, or of what the settings have, that is as good as the best of them."""
@@ -126,5 +131,5 @@ def _neighbours(config: DecodingConfig, steps: Mapping[str, float]) -> list[Deco
 
 
 def _in_words(config: DecodingConfig) -> str:
-    names = (*STEPS[0], "beam", "score_threshold")
+    names = (*STEPS[0], *WIDTHS)
     return ", ".join(f"{name} {getattr(config, name):g}" for name in names)

@@ -12,6 +12,7 @@ import torch
 from conftest import status_of
 
 import asr
+from asr.decoder import DecodingConfig
 from asr.errors import AsrError, ConfigError, DataError, ModelError
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
@@ -221,6 +222,15 @@ def test_a_language_model_that_is_gone_is_named(model):
     (model / "lm.arpa.gz").unlink()
     with pytest.raises(ModelError, match=r"decoding.json: the language model lm.arpa.gz is gone"):
         asr.load(model, "cpu")
+
+
+def test_what_only_flashlight_knows_is_tuned_with_it_alone(exp, model, capsys):
+    told = {}
+    for engine in ("flashlight", "python"):
+        start = DecodingConfig(engine=engine, tokens_per_frame=7)
+        tune(model, exp / "data" / "dev.jsonl", exp / "lm.arpa.gz", start=start, device="cpu")
+        told[engine] = set(re.findall(r"tokens_per_frame (\d+)", capsys.readouterr().err))
+    assert told == {"flashlight": {"3", "4", "5", "6", "7"}, "python": {"7"}}
 
 
 def test_a_recurrent_language_model_goes_over_the_best(exp, model, tmp_path, recordings):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from asr.decoder import DecodingConfig
-from asr.tuning import BEAMS, SKETCH, STEPS, Tuning
+from asr.tuning import SKETCH, STEPS, WIDTHS, Tuning
 
 START = DecodingConfig(beam=50, lm_weight=0.6, word_score=0.5)
 
@@ -44,7 +44,7 @@ def test_it_finds_what_the_priors_count(best):
 
 def test_the_smallest_beam_that_is_as_good_is_taken():
     assert tuning(decoder(0.6, 0.5, smallest_beam=25)[0]).run(START).config.beam == 25
-    assert tuning(decoder(0.6, 0.5, smallest_beam=0)[0]).run(START).config.beam == min(BEAMS)
+    assert tuning(decoder(0.6, 0.5, smallest_beam=0)[0]).run(START).config.beam == min(WIDTHS["beam"])
     decode, asked = decoder(0.6, 0.5)
     assert tuning(decode).run(replace(START, beam=7)).config.beam == 25
     assert 7 in {config.beam for config, _ in asked}
@@ -80,7 +80,8 @@ def test_each_trial_is_told(capsys):
     tuning(decoder(0.6, 0.5)[0]).run(START)
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith(
-        "tune: lm_weight 0.6, word_score 0.5, prior_weight 0, beam 50, score_threshold 15: WER 0.00% on 3 utterances, "
+        "tune: lm_weight 0.6, word_score 0.5, prior_weight 0, tokens_per_frame 8, beam 50, score_threshold 15: "
+        "WER 0.00% on 3 utterances, "
     )
 
 
@@ -91,9 +92,17 @@ def test_the_narrowest_threshold_that_is_as_good_is_taken():
     assert Tuning(decode, [None], ["yes"]).run(START).config.score_threshold == 8
 
 
+def test_the_fewest_tokens_that_are_as_good_are_taken_if_any_may_be():
+    def decode(config, matrices):
+        return ["yes" if config.tokens_per_frame >= 4 else "no"] * len(matrices)
+
+    assert Tuning(decode, [None], ["yes"]).run(START).config.tokens_per_frame == 4
+    assert Tuning(decode, [None], ["yes"], widths={}).run(START).config == START
+
+
 def test_a_narrower_search_may_cost_an_error_in_a_hundred():
     def decode(config, matrices):
         return [" ".join(["no"] * (100 if config.beam >= 50 else 101) + ["yes"] * 99)] * len(matrices)
 
     found = Tuning(decode, [None], [" ".join(["yes"] * 199)]).run(START)
-    assert (found.config.beam, found.word_errors) == (min(BEAMS), 101)
+    assert (found.config.beam, found.word_errors) == (min(WIDTHS["beam"]), 101)
