@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 from numpy.typing import NDArray
 
 from asr.config import settings
@@ -64,6 +64,10 @@ class DecodingConfig:
     """What the natural log-probability of a word's pronunciation counts, that of the likeliest being 0."""
     engine: Literal["auto", "flashlight", "python"] = "auto"
     """`auto` is flashlight-text where it is installed, else our own."""
+    voices: Annotated[tuple[Annotated[float, Ge(0.5), Le(2)], ...], MinLen(1)] = (1.0,)
+    """The model hears an utterance as often, each time as if the speaker's vocal tract were so many times as long; the
+    mean of the probabilities is searched.
+    """
 
 
 @dataclass

@@ -62,8 +62,10 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     through = f" through phones with {tuned.lexicon} and" if tuned.lexicon else " with"
     beam = f"beam search{through} {tuned.language_model}: {weights}{second}"
     greedy = "greedy: no language model; " if f"WER, {GREEDY}" in tuned.dev else ""
+    several = len(config.voices) > 1
+    voices = f"; each heard in {len(config.voices)} voices ({', '.join(map(str, config.voices))})" if several else ""
     return {
-        "Decoding": f"{greedy}{beam}",
+        "Decoding": f"{greedy}{beam}{voices}",
         LANGUAGE_MODEL: " and ".join(filter(None, (tuned.language_model, tuned.second))),
         **{f"Tuned: {key}": value for key, value in tuned.dev.items()},
     }

@@ -20,6 +20,7 @@ from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, load_model
 from asr.dataset import Batch
+from asr.decoder import DecodingConfig
 from asr.device import choose
 from asr.errors import AudioError
 from asr.features import SILENCE, length_mask
@@ -30,6 +31,7 @@ from asr.reading import Reader, Reading
 from asr.shipped import name_of
 from asr.transcript import Transcript
 from asr.tuned import Search, greedy_reader, read_tuned, reader_for
+from asr.voices import Revoiced
 
 BLOCK_S = 30.0
 """Of a recording, so much is in memory as samples at once."""
@@ -41,6 +43,7 @@ class Recognizer:
     def __init__(self, checkpoint: Checkpoint, device: torch.device, reader: Reader | None = None) -> None:
         self.checkpoint = checkpoint
         self.model: Network = checkpoint.model
+        """What hears: the checkpoint's model, the same as ONNX, or either in several voices."""
         self.device = device
         self.name = ""
         """The folder that the model comes from, or the name of one of the package."""
@@ -65,6 +68,11 @@ class Recognizer:
         features = self.checkpoint.features(waveforms.to(self.device), lengths.to(self.device))
         log_probabilities, frames = self.model(*features)
         return log_probabilities, frames
+
+    def hear_as(self, voices: Sequence[float]) -> None:
+        """From now on in these voices, see `DecodingConfig.voices`."""
+        model = self.model.network if isinstance(self.model, Revoiced) else self.model
+        self.model = model if set(voices) == {1.0} else Revoiced(model, voices)
 
     def matrix(
         self,
@@ -245,11 +253,14 @@ def load(
     if engine == "onnx":
         recognizer.model = OnnxModel.load(folder, threads=cores, device=recognizer.device.type)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
+    tuned = read_tuned(folder)
     with _no_collecting():
         if greedy:
-            recognizer.reader = greedy_reader(read_tuned(folder), vocabulary, frame_s)
+            recognizer.reader = greedy_reader(tuned, vocabulary, frame_s)
         else:
-            recognizer.reader = reader_for(folder, vocabulary, frame_s, search)
+            recognizer.reader = reader_for(folder, tuned, vocabulary, frame_s, search)
+    decoder = recognizer.reader.decoder
+    recognizer.hear_as((decoder.config if decoder else tuned.decoding if tuned else DecodingConfig()).voices)
     if cores and recognizer.reader.decoder:
         recognizer.reader.decoder.cores = cores
     return recognizer

@@ -128,13 +128,14 @@ class Search:
     """Changes to `DecodingConfig`."""
 
 
-def reader_for(folder: Path, vocabulary: Vocabulary, frame_s: float, search: Search | None = None) -> Reader:
+def reader_for(
+    folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float, search: Search | None = None
+) -> Reader:
     """How the model in a folder is read: as was tuned, as asked for, or greedily where it is neither.
 
     Raises:
         AsrError: A language model, a lexicon, a hotword or a setting cannot be used.
     """
-    tuned = read_tuned(folder)
     if search is None and not (tuned and tuned.language_model):
         return greedy_reader(tuned, vocabulary, frame_s)
     return beam_reader(folder, tuned, vocabulary, frame_s, search or Search())

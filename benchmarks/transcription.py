@@ -51,6 +51,7 @@ mark("numpy"); import numpy
 mark("torch"); import torch
 mark("torchaudio"); import torchaudio
 mark("other modules")
+import gc
 import soundfile
 import asr.recognizer
 from pathlib import Path
@@ -63,7 +64,11 @@ mark("model")
 recognizer = asr.recognizer.Recognizer(load_model(folder), choose(device))
 mark("language model")
 about = (recognizer.checkpoint.vocabulary, recognizer.frame_s)
-reader = greedy_reader(read_tuned(folder), *about) if greedy else reader_for(folder, *about, None)
+tuned = read_tuned(folder)
+gc.disable()
+reader = greedy_reader(tuned, *about) if greedy else reader_for(folder, tuned, *about)
+gc.enable()
+if tuned: recognizer.hear_as(tuned.decoding.voices)
 mark("audio"); waveform = read(path, recognizer.sample_rate_hz)
 mark("features and model"); matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
 mark("decoding"); reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
@@ -174,7 +179,7 @@ def one_core(options: argparse.Namespace) -> dict[str, Any]:
     results = []
     for greedy in searches(options.model):
         loading = time.perf_counter()
-        recognizer = load(options.model, "cpu", greedy)
+        recognizer = load(options.model, "cpu", greedy, cores=1)
         began_s, began_cpu_s = time.perf_counter(), cpu_seconds()
         hypotheses = transcribe(recognizer, utterances)
         results.append(

@@ -54,6 +54,21 @@ def test_a_batch_says_what_its_parts_say(recognizer, sweep, tmp_path):
     assert together == {u.id: recognizer.transcribe(u.audio_filepath).text for u in utterances}
 
 
+def test_it_hears_in_the_voices_that_it_is_told(babbler, sweep):
+    recognizer = asr.load(babbler, device="cpu")
+    alone = recognizer.matrix(sweep, 16000)
+    recognizer.hear_as((0.8, 1.25))
+    together = recognizer.matrix(sweep, 16000)
+    assert together.shape == alone.shape
+    assert np.abs(together - alone).max() > 0.01
+    recognizer.hear_as((0.8,))
+    one = recognizer.matrix(sweep, 16000)
+    recognizer.hear_as((1.25,))
+    np.testing.assert_allclose(np.exp(together), (np.exp(one) + np.exp(recognizer.matrix(sweep, 16000))) / 2, atol=1e-5)
+    recognizer.hear_as((1.0,))
+    np.testing.assert_array_equal(recognizer.matrix(sweep, 16000), alone)
+
+
 def test_a_waveform_of_another_rate_is_resampled(recognizer):
     low = recognizer.transcribe(tone(300, 1.0, 8000), sample_rate_hz=8000)
     assert low.duration_s == 1.0

@@ -14,10 +14,13 @@ from conftest import status_of
 import asr
 from asr.decoder import DecodingConfig
 from asr.errors import AsrError, ConfigError, DataError, ModelError
+from asr.evaluation import decoding_facts
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
-from asr.tuned import FILE, read_tuned
+from asr.recognizer import load
+from asr.tuned import FILE, Search, read_tuned
 from asr.tuner import tune
+from asr.voices import Revoiced
 
 TONES = str(Path(__file__).with_name("tones"))
 
@@ -222,6 +225,19 @@ def test_a_language_model_that_is_gone_is_named(model):
     (model / "lm.arpa.gz").unlink()
     with pytest.raises(ModelError, match=r"decoding.json: the language model lm.arpa.gz is gone"):
         asr.load(model, "cpu")
+
+
+def test_voices_are_those_of_the_settings_whoever_hears(exp, model, recordings):
+    start = DecodingConfig(voices=(0.9, 1.1))
+    tuned = tune(model, exp / "data" / "dev.jsonl", exp / "lm.arpa.gz", start=start, device="cpu")
+    assert tuned.decoding.voices == (0.9, 1.1)
+    plain = Search(settings={"voices": [1.0]})
+    for greedy, search, expected in ((False, None, True), (True, None, True), (False, plain, False)):
+        network = load(model, "cpu", greedy, search).model
+        assert isinstance(network, Revoiced) == expected
+    assert "2 voices (0.9, 1.1)" in decoding_facts(model)["Decoding"]
+    with pytest.raises(ConfigError, match="voices"):
+        load(model, "cpu", search=Search(settings={"voices": []}))
 
 
 def test_what_only_flashlight_knows_is_tuned_with_it_alone(exp, model, capsys):
