@@ -60,7 +60,7 @@ def ctc_crf(log_probabilities: Tensor, frames: Tensor, target: Padded, language:
     likely = language[padded[:, 1:-1], padded[:, :-2], padded[:, 2:]].log()
     likely = likely.where(length_mask(token_lengths + 1, likely.shape[1]), 0).sum(1)
     against = log_denominator(log_probabilities.to(losses.device), frames, language)
-    return (losses + weight * (against - likely)).where(losses > 0, 0)
+    return (losses + weight * (against - likely)).where(losses != 0, 0)  # what is not a number stays so
 
 
 def trigram(sequences: Iterable[Sequence[int]], tokens: int) -> Tensor:

@@ -130,3 +130,10 @@ def test_what_does_not_fit_teaches_nothing():
     losses.sum().backward()
     assert losses.tolist() == [0]
     assert not scores.grad.any()
+
+
+def test_what_is_no_number_shows():
+    (target,) = collate([("u", np.zeros(1, np.int16), ([1, 2],))]).targets
+    scores = some_scores(1, 4, V)
+    scores[0, 2] = torch.nan
+    assert ctc_crf(scores, torch.tensor([4]), target, some_language(), 0.5).isnan().all()
