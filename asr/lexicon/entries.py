@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,15 +90,15 @@ def read_lexicon(path: Path, stress: bool = False, phones: Collection[str] = ())
 
 def read_with_repeated(path: Path, stress: bool = False, phones: Collection[str] = ()) -> tuple[Lexicon, list[str]]:
     """A lexicon as `read_lexicon` reads it, and the lines that stand in its file more than once."""
-    lines = list(_in_columns(read_lines(path)))
-    weighted = all(_is_number(columns[1]) for _, columns in lines if len(columns) > 1)
+    lines = read_lines(path)
+    weighted = all(_is_number(columns[1]) for _, columns in _in_columns(lines) if len(columns) > 1)
     parsed = list(_parsed(path, lines, weighted, stress, frozenset(phones)))
     lexicon = lexicon_of(parsed)
     if not lexicon:
         raise DataError(f"{path}: no words")
     if len(parsed) == sum(map(len, lexicon.entries.values())):
         return lexicon, []  # two lines that are alike would have become one pronunciation
-    counts = Counter(" ".join(columns) for _, columns in lines)
+    counts = Counter(" ".join(columns) for _, columns in _in_columns(lines))
     return lexicon, [line for line, count in counts.items() if count > 1]
 
 
@@ -115,55 +115,42 @@ def write_lexicon(path: Path, lexicon: Lexicon) -> None:
 
 
 def _in_columns(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Split one by one: Python's garbage collector goes over all that is kept again and again."""
     for number, line in lines:
-        if not line.startswith(";;;") and (columns := (line.partition("#")[0] if "#" in line else line).split()):
+        if not line.startswith(";;;") and (columns := line.partition("#")[0].split()):
             yield number, columns
 
 
 def _parsed(
-    path: Path, lines: Iterable[tuple[int, list[str]]], weighted: bool, stress: bool, known: Collection[str]
+    path: Path, lines: Iterable[tuple[int, str]], weighted: bool, stress: bool, known: Collection[str]
 ) -> Iterator[tuple[str, Phones, float]]:
-    plain = _Plain(stress, known)
-    for number, columns in lines:
+    for number, (word, *rest) in _in_columns(lines):
         try:
-            yield _parse(columns, weighted, plain)
+            yield _parse(word, rest, weighted, stress, known)
         except DataError as error:
             raise DataError(f"{path}:{number}: {error}") from error
 
 
-def _parse(columns: list[str], weighted: bool, plain: "_Plain") -> tuple[str, Phones, float]:
-    word = columns[0]
-    if not (word.islower() and word.isascii()) or word.endswith(")"):
-        numbered = NUMBERED.fullmatch(word)
-        word = normalise(numbered[1] if numbered else word)
-    probability, first = 1.0, 1
-    if weighted and len(columns) > 1:
-        probability, first = float(columns[1]), 2
-        if not 0 < probability <= 1:
-            raise DataError(f"{word!r}: a probability of {columns[1]}; it must be above 0 and at most 1")
-    try:
-        phones = tuple([plain[phone] for phone in columns[first:]])
-    except KeyError as error:
-        known = " ".join(sorted(plain.known))
-        raise DataError(f"{word!r}: unknown phone {error.args[0]!r}; known are {known}") from error
+def _parse(
+    word: str, rest: list[str], weighted: bool, stress: bool, known: Collection[str]
+) -> tuple[str, Phones, float]:
+    numbered = word.endswith(")") and NUMBERED.fullmatch(word)
+    word = normalise(numbered[1] if numbered else word)
+    probability = float(rest[0]) if weighted and rest else 1.0
+    if not 0 < probability <= 1:
+        raise DataError(f"{word!r}: a probability of {rest[0]}; it must be above 0 and at most 1")
+    said = rest[1:] if weighted else rest
+    phones = tuple(said if stress else map(_without_stress, said))
     if not phones:
         raise DataError(f"{word!r} has no phones; a word, then its phones, was expected")
+    if known and (unknown := [phone for phone in phones if phone not in known]):
+        raise DataError(f"{word!r}: unknown phone {unknown[0]!r}; known are {' '.join(sorted(known))}")
     return word, phones, probability
 
 
-class _Plain(dict[str, str]):
-    """Phones as they are to be written, each looked at once: whether it is known, and without its stress."""
-
-    def __init__(self, stress: bool, known: Collection[str]) -> None:
-        super().__init__()
-        self.stress, self.known = stress, known
-
-    def __missing__(self, phone: str) -> str:
-        plain = phone if self.stress else STRESSED.sub(r"\1", phone)
-        if self.known and plain not in self.known:
-            raise KeyError(plain)
-        self[phone] = plain
-        return plain
+@cache
+def _without_stress(phone: str) -> str:
+    return STRESSED.sub(r"\1", phone)
 
 
 def _ranked(said: tuple[Pronunciation, ...]) -> tuple[Pronunciation, ...]:
