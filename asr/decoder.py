@@ -272,6 +272,11 @@ _decoder: Decoder
 def _begin_work(decoder: Decoder) -> None:
     global _decoder
     _decoder = decoder
+    become_worker()
+
+
+def become_worker() -> None:
+    """From here on this process, a child of multiprocessing's, lives for its parent alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
     Thread(target=_end_with_parent, daemon=True).start()
 

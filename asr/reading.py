@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asr.alignment import Span, Word, align, greedy_spans, words, words_of_tokens
 from asr.confidence import Calibration
-from asr.decoder import Decoder, text_of
+from asr.decoder import DecodingConfig, text_of
 from asr.errors import ModelError
 from asr.lm.rescoring import Weights, rescore
 from asr.search.prefix import Hypothesis
@@ -29,6 +29,15 @@ class SentenceModel(Protocol):
 
     def score_sentences(self, texts: Sequence[str]) -> list[float]:
         """The natural log-probability of each text."""
+
+
+class Decodes(Protocol):
+    """A beam search: `asr.decoder.Decoder`, or one in another process."""
+
+    config: DecodingConfig
+    cores: int | None
+
+    def decode_many(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Reader:
     vocabulary: Vocabulary
     frame_s: float
     """Seconds from one row of a matrix to the next."""
-    decoder: Decoder | None = None
+    decoder: Decodes | None = None
     """None: greedy decoding."""
     second: SentenceModel | None = None
     """Goes over the decoder's best hypotheses, with its `rescoring_weight`."""

@@ -3,10 +3,8 @@
 Shapes: B utterances, N samples, T frames, V tokens.
 """
 
-import gc
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -20,17 +18,16 @@ from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, load_model
 from asr.dataset import Batch
-from asr.decoder import DecodingConfig
 from asr.device import choose
 from asr.errors import AudioError
 from asr.features import SILENCE, length_mask
 from asr.hearing import CONTEXT_S, WINDOW_S, Advance, Hearing, Matrix, Network, Recording
 from asr.onnx import OnnxModel
 from asr.progress import bar
-from asr.reading import Reader, Reading
+from asr.reading import Decodes, Reader, Reading
 from asr.shipped import name_of
 from asr.transcript import Transcript
-from asr.tuned import Search, greedy_reader, read_tuned, reader_for
+from asr.tuned import Search, config_for, greedy_reader, read_tuned, reader_for
 from asr.voices import Revoiced
 
 BLOCK_S = 30.0
@@ -234,6 +231,7 @@ def load(
     search: Search | None = None,
     engine: Literal["torch", "onnx"] = "torch",
     cores: int | None = None,
+    decoder: Decodes | None = None,
 ) -> Recognizer:
     """The recognizer in a model folder, on the device called `auto`, `cpu`, `cuda` or `mps`.
 
@@ -242,6 +240,7 @@ def load(
         search: A beam search in place of the tuned one, or in addition to its settings.
         engine: What computes the log-probabilities: PyTorch, or ONNX Runtime with what `asr.export` has written.
         cores: Of the processor, how many to use at most; None: all.
+        decoder: What `asr.head_start.begin` made of the same folder and search.
 
     Raises:
         AsrError: The folder is not whole, or the device is not there.
@@ -254,25 +253,11 @@ def load(
         recognizer.model = OnnxModel.load(folder, threads=cores, device=recognizer.device.type)
     vocabulary, frame_s = recognizer.checkpoint.vocabulary, recognizer.frame_s
     tuned = read_tuned(folder)
-    with _no_collecting():
-        if greedy:
-            recognizer.reader = greedy_reader(tuned, vocabulary, frame_s)
-        else:
-            recognizer.reader = reader_for(folder, tuned, vocabulary, frame_s, search)
-    decoder = recognizer.reader.decoder
-    recognizer.hear_as((decoder.config if decoder else tuned.decoding if tuned else DecodingConfig()).voices)
+    if greedy:
+        recognizer.reader = greedy_reader(tuned, vocabulary, frame_s)
+    else:
+        recognizer.reader = reader_for(folder, tuned, vocabulary, frame_s, search, decoder)
+    recognizer.hear_as(config_for(tuned, search or Search()).voices)
     if cores and recognizer.reader.decoder:
         recognizer.reader.decoder.cores = cores
     return recognizer
-
-
-@contextmanager
-def _no_collecting() -> Iterator[None]:
-    """Within the block Python's garbage collector rests: it would go over all words of a lexicon again and again."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asr.errors import AsrError
 from asr.files import sweep
@@ -10,9 +11,11 @@ from asr.formats import format_named, render
 from asr.inputs import STDIN, Input, find
 from asr.outputs import Job, plan, write
 from asr.progress import bar, console, hush
-from asr.recognizer import Recognizer
 from asr.shards import lengths_s, parse_shard, shard_of_environment, share
 from asr.transcript import Transcript
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
 
 ABANDONED_S = 3600.0
 """An unfinished file of that age is one that nobody is writing any more."""
@@ -119,7 +122,7 @@ def prepare(
     return Batch(jobs, kept, [*errors, *planned.errors] if number == 1 else [], seconds, single)
 
 
-def transcribe(recognizer: Recognizer, batch: Batch) -> Iterator[Transcript]:
+def transcribe(recognizer: "Recognizer", batch: Batch) -> Iterator[Transcript]:
     """The transcript of each job, in order, once its files are written; its error tells why there is none."""
     with bar("transcribing", batch.seconds) as advance:
         recordings = (

@@ -1,7 +1,9 @@
 """What tuning on dev found for a model: `decoding.json` in the model folder, with copies of the language models."""
 
+import gc
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,10 @@ from asr.lexicon.entries import Lexicon, write_lexicon
 from asr.lexicon.of_model import FILE as LEXICON
 from asr.lexicon.of_model import pronunciations_for, read_for
 from asr.lm.compact import is_compact
-from asr.lm.neural import NeuralModel
 from asr.lm.stored import read_vocabulary
 from asr.model_folder import WEIGHTS
 from asr.progress import say
-from asr.reading import Reader
+from asr.reading import Decodes, Reader
 from asr.search.fusion import read_lexicon
 from asr.search.hotwords import parse_hotwords, read_hotwords
 from asr.text import TextConfig, Vocabulary
@@ -91,7 +92,7 @@ def write_tuned(folder: Path, tuned: Tuned, sources: Mapping[str, Path], lexicon
         shutil.rmtree(folder / SECOND, ignore_errors=True)
 
 
-def read_tuned(folder: Path) -> Tuned | None:
+def read_tuned(folder: Path, warn: bool = True) -> Tuned | None:
     """The record in a model folder; None where there is none, or, with a warning, one for other weights.
 
     Raises:
@@ -103,7 +104,8 @@ def read_tuned(folder: Path) -> Tuned | None:
         return None
     tuned = build(Tuned, read_json(path), str(path))
     if tuned.weights != digest(folder / WEIGHTS):
-        say(f"warning: {path} was tuned for other weights and is not used; run 'asr tune' again")
+        if warn:
+            say(f"warning: {path} was tuned for other weights and is not used; run 'asr tune' again")
         return None
     for name in filter(None, (tuned.language_model, tuned.second, tuned.lexicon)):
         if not (folder / name).exists():
@@ -129,16 +131,29 @@ class Search:
 
 
 def reader_for(
-    folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float, search: Search | None = None
+    folder: Path,
+    tuned: Tuned | None,
+    vocabulary: Vocabulary,
+    frame_s: float,
+    search: Search | None = None,
+    decoder: Decodes | None = None,
 ) -> Reader:
     """How the model in a folder is read: as was tuned, as asked for, or greedily where it is neither.
+
+    Args:
+        decoder: As `decoder_for` would make it, where that was done already.
 
     Raises:
         AsrError: A language model, a lexicon, a hotword or a setting cannot be used.
     """
-    if search is None and not (tuned and tuned.language_model):
+    if not is_searched(tuned, search):
         return greedy_reader(tuned, vocabulary, frame_s)
-    return beam_reader(folder, tuned, vocabulary, frame_s, search or Search())
+    return beam_reader(folder, tuned, vocabulary, frame_s, search or Search(), decoder)
+
+
+def is_searched(tuned: Tuned | None, search: Search | None) -> bool:
+    """Whether a model is read by a beam search, as one was tuned or is asked for."""
+    return search is not None or bool(tuned and tuned.language_model)
 
 
 def greedy_reader(tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float) -> Reader:
@@ -146,32 +161,84 @@ def greedy_reader(tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float) -
     return Reader(vocabulary, frame_s, calibration=tuned.greedy if tuned else Calibration())
 
 
-def beam_reader(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, frame_s: float, search: Search) -> Reader:
+def beam_reader(
+    folder: Path,
+    tuned: Tuned | None,
+    vocabulary: Vocabulary,
+    frame_s: float,
+    search: Search,
+    decoder: Decodes | None = None,
+) -> Reader:
     """A beam search as was tuned, with what is asked for besides.
 
     Raises:
         AsrError: As `reader_for`.
     """
-    ours = bool(tuned and tuned.language_model) and search.language_model is None
+    decoder = decoder or decoder_for(folder, tuned, vocabulary, search)
+    model = None
+    if second := _second(folder, tuned, search):
+        from asr.lm.neural import NeuralModel  # and with it PyTorch, which the search itself can do without
+
+        model = NeuralModel.load(second)
+    return Reader(vocabulary, frame_s, decoder, model, tuned.beam if tuned else Calibration(), search.nbest)
+
+
+def config_for(tuned: Tuned | None, search: Search) -> DecodingConfig:
+    """The settings of the search: those that were tuned, unless for another language model, with the changes asked for.
+
+    Raises:
+        ConfigError: A change is not known, or out of range.
+    """
+    table = merge(
+        to_table(tuned.decoding if tuned and _is_as_tuned(tuned, search) else DecodingConfig()), search.settings
+    )
+    return build(DecodingConfig, table, "--set decoding")
+
+
+def decoder_for(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, search: Search) -> Decoder:
+    """The search itself, which for many words takes seconds to build.
+
+    Raises:
+        AsrError: As `reader_for`.
+    """
+    config, ours = config_for(tuned, search), _is_as_tuned(tuned, search)
     language_model = folder / tuned.language_model if tuned and ours else search.language_model
     if search.language_model:
         say(f"warning: decoding settings were not tuned for {search.language_model}; 'asr tune' finds them")
-    table = merge(to_table(tuned.decoding if tuned and ours else DecodingConfig()), search.settings)
-    config = build(DecodingConfig, table, "--set decoding")
-    second = folder / tuned.second if tuned and ours and tuned.second else None
     alphabet = "".join(vocabulary.spellings[1:])
     if vocabulary.phones and config.head != "text":
         alphabet += LETTERS
     hotwords = read_hotwords(search.hotword_file, alphabet) if search.hotword_file else {}
     hotwords |= parse_hotwords(search.hotwords, alphabet)
     own = folder / tuned.lexicon if tuned and ours and tuned.lexicon else None
-    pronunciations = _pronunciations(folder, vocabulary, config, search, language_model, own, hotwords)
-    lexicon = read_lexicon(search.lexicon, vocabulary) if search.lexicon and pronunciations is None else None
-    nbest = max(search.nbest, config.rescored if second else 1)
+    nbest = max(search.nbest, config.rescored if _second(folder, tuned, search) else 1)
     priors = np.array(tuned.log_priors if tuned else ())
-    decoder = Decoder(vocabulary, config, language_model, lexicon, pronunciations, priors, hotwords, nbest)
-    model = NeuralModel.load(second) if second else None
-    return Reader(vocabulary, frame_s, decoder, model, tuned.beam if tuned else Calibration(), search.nbest)
+    with _no_collecting():
+        pronunciations = _pronunciations(folder, vocabulary, config, search, language_model, own, hotwords)
+        lexicon = read_lexicon(search.lexicon, vocabulary) if search.lexicon and pronunciations is None else None
+        return Decoder(vocabulary, config, language_model, lexicon, pronunciations, priors, hotwords, nbest)
+
+
+def _is_as_tuned(tuned: Tuned | None, search: Search) -> bool:
+    """Whether the language model is the one that was tuned."""
+    return bool(tuned and tuned.language_model) and search.language_model is None
+
+
+def _second(folder: Path, tuned: Tuned | None, search: Search) -> Path | None:
+    """The folder of the language model that goes over the best hypotheses."""
+    return folder / tuned.second if tuned and tuned.second and _is_as_tuned(tuned, search) else None
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Within the block Python's garbage collector rests: it would go over all words of a lexicon again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _pronunciations(

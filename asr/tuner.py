@@ -35,7 +35,7 @@ from asr.manifest import Utterance, hours, read_manifest
 from asr.metrics import correct_words
 from asr.model_folder import WEIGHTS
 from asr.progress import say, track
-from asr.reading import Reader, Reading
+from asr.reading import Reader, Reading, SentenceModel
 from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
 from asr.report import summary
@@ -141,7 +141,7 @@ def tune(
         if second:
             _check_rate(second, second_model.perplexity(dev.references).oov_rate, force)
             reader.second = second_model
-            reader.decoder = _weigh_second(dev, reader)
+            reader.decoder = _weigh_second(dev, reader.decoder, reader.second)
         beam, more = _judge(dev, BEAM, reader)
         names = [*models, ""]
         tuned = replace(
@@ -267,17 +267,15 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
     return decoder.reweighted(best.config)
 
 
-def _weigh_second(dev: Dev, reader: Reader) -> Decoder:
+def _weigh_second(dev: Dev, found: Decoder, second: SentenceModel) -> Decoder:
     """The decoder with the weights of the second language model that make the fewest word errors on dev."""
-    assert reader.decoder is not None
-    assert reader.second is not None
-    decoder = reader.decoder.reweighted(reader.decoder.config, nbest=reader.decoder.config.rescored)
+    decoder = found.reweighted(found.config, nbest=found.config.rescored)
     lists: list[list[tuple[str, float]]] = []
     for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
         for hypotheses in decoder.decode_many(dev.matrices[start : start + AT_ONCE]):
             lists.append([(text_of(each, decoder.vocabulary), each.score) for each in hypotheses])
     decoder.close()
-    scores = [reader.second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
+    scores = [second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
     weights, errors = rescoring.tune(lists, scores, dev.references)
     wer = errors / max(1, sum(len(reference.split()) for reference in dev.references))
     say(f"tune: second model: weight {weights.weight:g}, word_score {weights.word_score:g}: WER {wer:.2%}")

@@ -39,45 +39,38 @@ from asr.tuned import read_tuned
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_CORE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-START_S = 5.0
+START_S = 10.0
 
 STAGES = """
 import sys, time
 marks = [("interpreter", float(sys.argv[1]), 0.0)]
 def mark(name): marks.append((name, time.time(), time.process_time()))
+from pathlib import Path
+path, folder, device, greedy = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5] == "greedy"
 mark("command line")
 import cli
 mark("numpy"); import numpy
+mark("search, begun"); import asr.head_start
+decoder = None if greedy else asr.head_start.begin(folder)
 mark("torch"); import torch
 mark("torchaudio"); import torchaudio
 mark("other modules")
-import gc
 import soundfile
 import asr.recognizer
-from pathlib import Path
 from asr.audio import read
-from asr.checkpoint import load_model
-from asr.device import choose
-from asr.tuned import greedy_reader, read_tuned, reader_for
-path, folder, device, greedy = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5] == "greedy"
 mark("model")
-recognizer = asr.recognizer.Recognizer(load_model(folder), choose(device))
-mark("language model")
-about = (recognizer.checkpoint.vocabulary, recognizer.frame_s)
-tuned = read_tuned(folder)
-gc.disable()
-reader = greedy_reader(tuned, *about) if greedy else reader_for(folder, tuned, *about)
-gc.enable()
-if tuned: recognizer.hear_as(tuned.decoding.voices)
+recognizer = asr.recognizer.load(folder, device, greedy, decoder=decoder)
+reader = recognizer.reader
 mark("audio"); waveform = read(path, recognizer.sample_rate_hz)
 mark("features and model"); matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
-mark("decoding"); reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
+mark("search, awaited; decoding"); reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
 mark("end")
 import json
 steps = {name: (end - at, end_cpu - cpu) for (name, at, cpu), (_, end, end_cpu) in zip(marks, marks[1:])}
 print(json.dumps(steps))
 """
-"""A start in the steps that `asr transcribe` takes; each name stands before what it is the time of."""
+"""A start in the steps that `asr transcribe` takes; each name stands before what it is the time of. The search is built
+by a process of its own meanwhile."""
 
 
 def main() -> None:
@@ -212,7 +205,7 @@ def start(options: argparse.Namespace, utterances: Sequence[Utterance]) -> None:
     """Seconds of a fresh process, the median of the turns: as a user sees it, then step by step."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "start.wav"
-        soundfile.write(path, five_seconds(utterances), 16000)
+        soundfile.write(path, beginning(utterances), 16000)
         for greedy in searches(options.model):
             command = ["cli.py", "transcribe", path, "--model", options.model.absolute(), "--device", options.device]
             whole = [fresh([*command, *(["--greedy"] if greedy else [])]) for _ in range(options.turns)]
@@ -222,10 +215,11 @@ def start(options: argparse.Namespace, utterances: Sequence[Utterance]) -> None:
             )
             for name in steps[0]:
                 wall_s, cpu_s = (median(each[name][place] for each in steps) for place in (0, 1))
-                print(f"    {name:20}{wall_s:6.2f} s, {cpu_s:.2f} s of it on a core", flush=True)
+                print(f"    {name:28}{wall_s:6.2f} s, {cpu_s:.2f} s of it on a core", flush=True)
 
 
-def five_seconds(utterances: Sequence[Utterance]) -> Any:
+def beginning(utterances: Sequence[Utterance]) -> Any:
+    """The first seconds of what they say, one after another."""
     heard = np.zeros(0, np.float32)
     for utterance in utterances:
         heard = np.append(heard, read(utterance.audio_filepath, 16000, utterance.offset_s, utterance.duration_s))

@@ -52,7 +52,7 @@ LAYERS = [
         "asr.lag.picture",
         "asr.g2p.training",
     ],
-    ["asr.recognizer", "asr.lm.task", "asr.lag.report", "asr.g2p.task"],
+    ["asr.recognizer", "asr.lm.task", "asr.lag.report", "asr.g2p.task", "asr.head_start"],
     ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch", "asr.lag.gradient", "asr.lag.search"],
     [
         "asr.learner",

@@ -88,10 +88,15 @@ def transcribe(
     for error in batch.errors:
         complain(error)
     if batch.jobs:
-        from asr.recognizer import load
+        from asr.head_start import begin
         from asr.shipped import find_model
 
-        recognizer = load(find_model(model), device, greedy, search if search != Search() else None, engine, jobs)
+        folder, asked = find_model(model), search if search != Search() else None
+        decoder = None if greedy else begin(folder, asked)
+
+        from asr.recognizer import load  # and with it PyTorch
+
+        recognizer = load(folder, device, greedy, asked, engine, jobs, decoder)
         for transcript in transcribe(recognizer, batch):
             tally.count(transcript)
             if transcript.error:

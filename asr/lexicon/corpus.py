@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 from itertools import chain
 from pathlib import Path
 
-from asr.g2p.pronouncer import Pronouncer, shipped
 from asr.lexicon.build import build_lexicon
 from asr.lexicon.dictionary import find_dictionary
 from asr.lexicon.entries import Lexicon, read_lexicon
@@ -46,6 +45,8 @@ def complete(dictionary: Lexicon, words: Iterable[str], by_model: bool = True, p
     wanted = list(dict.fromkeys(words))
     speller = None
     if by_model and any(word not in dictionary for word in wanted):
+        from asr.g2p.pronouncer import Pronouncer, shipped  # and with it PyTorch
+
         model = Pronouncer.load(shipped())
         speller = model if set(model.vocabulary.phones) <= set(phones or dictionary.phones) else None
     built = build_lexicon(wanted, dictionary, speller)
