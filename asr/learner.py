@@ -70,10 +70,10 @@ class Learner:
                 i for i, loss in zip(batch.ids, losses.tolist(), strict=True) if not math.isfinite(loss)
             ]
 
-    def rehearse(self, batch: Batch, draws: Sequence[Draw]) -> None:
+    def rehearse(self, batch: Batch, draws: Sequence[Draw], epoch: int) -> None:
         """Goes forwards and backwards over a batch and leaves no trace: to see whether it fits."""
         with self._apart():
-            losses, _ = self.losses(batch, draws, epoch=0)
+            losses, _ = self.losses(batch, draws, epoch)
             losses.sum().backward()  # type: ignore[no-untyped-call]
         self.optimizer.clear()
 

@@ -50,6 +50,8 @@ class TrainingConfig(RunConfig):
     """With two heads: what the loss of the phones counts; that of the text counts the rest."""
     crf_weight: Annotated[float, Ge(0), Lt(1)] = 0.0
     """What the loss of CTC-CRF counts, beside CTC's, for the last head: that of the phones if there is one."""
+    crf_from: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """The share of the epochs that are over when `crf_weight` begins to count."""
     choose_every: Annotated[int, Ge(0)] = 5
     """With phones: epochs after which, again and again, words with several pronunciations are aligned, and each is
     taught as it was said; 0: always the likeliest.
@@ -156,7 +158,8 @@ class SpeechTask:
         features = self.augmentation.features(features, lengths, chance, self.frames_per_s)
         log_probabilities, frames = forward(features, lengths)
         heads = log_probabilities.split(self.checkpoint.vocabulary.heads, dim=2)
-        weights = [0.0] * (len(heads) - 1) + [self.config.crf_weight]
+        crf = epoch >= round(self.config.crf_from * self.config.epochs)
+        weights = [0.0] * (len(heads) - 1) + [self.config.crf_weight * crf]
         of_heads = [
             ctc_crf(head, frames, target, self._language, weight) if weight else ctc(head, frames, target)
             for head, target, weight in zip(heads, batch.targets, weights, strict=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
@@ -134,7 +135,8 @@ class Trainer:
         yield preflight.environment(self.device)
         yield preflight.disk(folder, (2 * copies + 3) * weights_bytes)  # a state beside the old one, three models
         yield from self.task.check()
-        memory = self.processes.with_all(lambda: self.task.try_longest(self.learner.rehearse, copies * weights_bytes))
+        rehearse = partial(self.learner.rehearse, epoch=self.config.epochs - 1)  # by then every loss counts
+        memory = self.processes.with_all(lambda: self.task.try_longest(rehearse, copies * weights_bytes))
         self.expected_bytes = memory.training_bytes
         yield memory.finding
 

@@ -63,7 +63,7 @@ def test_a_subset_is_trained_as_mini_is(subset):
     for section, names in {
         "model": ["subsampling", "channels"],
         "augmentation": ["speeds", "tempo", "warp"],
-        "training": ["phone_weight", "crf_weight"],
+        "training": ["phone_weight", "crf_weight", "crf_from"],
         "decoding": ["voices"],
     }.items():
         ours, theirs = getattr(config, section), getattr(mini, section)

@@ -75,12 +75,12 @@ def test_the_losses_of_two_heads_are_weighed():
     assert tally.tokens == 3
 
 
-def losses_of(made, scores):
+def losses_of(made, scores, epoch=0):
     """Of the first utterance, for which the model puts out the scores."""
     batch = collate([("u0", np.zeros(1, np.int16), made.targets[0])])
     made.checkpoint.features.log_mel = lambda waveforms, lengths: (torch.zeros(1, 6, 16), torch.tensor([6]))
     forward = lambda *_: (scores, torch.tensor([6]))  # noqa: E731
-    return made.losses(forward, batch.to(torch.device("cpu")), [(0, 1.0)], 0)[0], batch.targets
+    return made.losses(forward, batch.to(torch.device("cpu")), [(0, 1.0)], epoch)[0], batch.targets
 
 
 def test_the_phones_are_held_against_all_others():
@@ -94,6 +94,19 @@ def test_the_phones_are_held_against_all_others():
     frames = torch.tensor([6])
     text, said = ctc(letters, frames, targets[0]), ctc_crf(phones, frames, targets[1], language, 0.8)
     torch.testing.assert_close(losses, 0.5 * text + 0.5 * said)
+
+
+def test_they_are_from_some_epoch_on():
+    late = task(["", "", "", ""], BOTH, config=TrainingConfig(crf_weight=0.8, crf_from=0.75, epochs=10))
+    scores = torch.randn(1, 6, 9, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([part.log_softmax(2) for part in scores.split((5, 4), 2)], 2)
+    always, never = (
+        losses_of(task(["", "", "", ""], BOTH, config=TrainingConfig(crf_weight=weight)), both)[0]
+        for weight in (0.8, 0)
+    )
+    found = [losses_of(late, both, epoch)[0] for epoch in range(10)]
+    assert found[:8] == [never] * 8
+    assert found[8:] == [always] * 2
 
 
 def test_too_many_tokens_are_not_held_against_all_others():
