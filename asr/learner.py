@@ -70,7 +70,7 @@ class Learner:
                 i for i, loss in zip(batch.ids, losses.tolist(), strict=True) if not math.isfinite(loss)
             ]
 
-    def rehearse(self, batch: Batch, draws: Sequence[Draw], epoch: int) -> None:
+    def rehearse(self, batch: Batch, draws: Sequence[Draw], epoch: int = 0) -> None:
         """Goes forwards and backwards over a batch and leaves no trace: to see whether it fits."""
         with self._apart():
             losses, _ = self.losses(batch, draws, epoch)

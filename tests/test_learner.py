@@ -131,7 +131,7 @@ def test_audio_is_counted_as_it_is_played(items):
 def test_a_rehearsal_leaves_no_trace(items):
     ready, plain = made(ALL, dropout=0.3), made(ALL, dropout=0.3)
     before = values(ready)
-    ready.rehearse(collate(items), DRAWS, 0)
+    ready.rehearse(collate(items), DRAWS)
     assert same(values(ready), before)
     assert all(parameter.grad is None for parameter in ready.checkpoint.model.parameters())
     assert ready.optimizer.state()["adamw"]["state"] == {}

@@ -179,7 +179,7 @@ def test_the_longest_batch_is_tried_and_leaves_no_trace():
 
     def rehearse(batch, draws):
         tried.append((tuple(batch.tokens.shape), len(draws)))
-        ours.learner.rehearse(batch, draws, 0)
+        ours.learner.rehearse(batch, draws)
 
     memory = ours.task.try_longest(rehearse, 7)
     assert tried[-1] == ((50, 5), 50)  # of 4 predictions each
