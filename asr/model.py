@@ -45,7 +45,7 @@ ENCODERS: dict[Encoder, EncoderInfo] = {
 
 @settings
 class ModelConfig:
-    subsampling: Literal[1, 2, 4] = 4
+    subsampling: Literal[1, 2, 3, 4] = 4
     """Feature frames for one output frame."""
     channels: Annotated[int, Gt(0)] = 32
     encoder: Encoder = "lstm"
@@ -65,18 +65,16 @@ class ModelConfig:
 
 
 def output_frames(frames: int, subsampling: int) -> int:
-    """The frames that the model puts out for that many feature frames: half, rounded up, for every stride of 2."""
-    while subsampling > 1:
-        frames, subsampling = (frames + 1) // 2, subsampling // 2
-    return frames
+    """The frames that the model puts out for that many feature frames; the last may stand for fewer than the others."""
+    return -(-frames // subsampling)
 
 
 class Subsampling(nn.Module):
-    """Two 3x3 convolutions that halve time (as often as asked) and frequency, then a projection to the encoder's."""
+    """Two 3x3 convolutions that halve frequency and take steps in time, as long as asked together, then a projection to the encoder's."""
 
     def __init__(self, mel_bins: int, config: ModelConfig) -> None:
         super().__init__()
-        self.strides = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[config.subsampling]
+        self.strides = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}[config.subsampling]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, config.channels, 3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, config.channels), self.strides, strict=True)

@@ -47,7 +47,7 @@ def test_parts_add_up_to_the_whole(encoder, subsampling):
     assert f"{found.parameters:,}" in told(found)
 
 
-@pytest.mark.parametrize(("subsampling", "frames"), [(1, 5), (2, 7), (4, 7)])
+@pytest.mark.parametrize(("subsampling", "frames"), [(1, 5), (2, 7), (3, 9), (4, 7)])
 def test_the_receptive_field_is_what_the_convolutions_hear(subsampling, frames):
     whole = checkpoint(subsampling=subsampling)
     features = torch.randn(1, 41, 20, requires_grad=True)

@@ -21,7 +21,7 @@ def test_every_cell_can_be_chosen():
     assert set(ENCODERS) == {*CELLS, "transformer"}
 
 
-@pytest.mark.parametrize(("subsampling", "encoder"), [(1, "lstm"), (2, "lstm"), *((4, name) for name in ENCODERS)])
+@pytest.mark.parametrize(("subsampling", "encoder"), [*((step, "lstm") for step in (1, 2, 3)), *((4, name) for name in ENCODERS)])
 def test_a_batch_equals_its_parts(subsampling, encoder):
     model = small(subsampling=subsampling, encoder=encoder)
     lengths = torch.tensor([37, 1, 20, 30])
@@ -41,7 +41,7 @@ def test_outputs_are_log_probabilities_in_float32():
 
 
 @pytest.mark.parametrize(
-    ("frames", "subsampling", "expected"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (9, 4, 3), (7, 1, 7), (7, 2, 4)]
+    ("frames", "subsampling", "expected"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (9, 4, 3), (7, 1, 7), (7, 2, 4), (7, 3, 3), (9, 3, 3)]
 )
 def test_output_frames(frames, subsampling, expected):
     assert output_frames(frames, subsampling) == expected
@@ -92,7 +92,7 @@ def test_heads_that_do_not_divide_the_width():
         build(ModelConfig, {"encoder": "transformer", "heads": 3, "hidden": 8}, "m.toml")
 
 
-@pytest.mark.parametrize(("key", "value"), [("subsampling", 3), ("layers", 0), ("hidden", -1), ("dropout", 1.0)])
+@pytest.mark.parametrize(("key", "value"), [("subsampling", 5), ("layers", 0), ("hidden", -1), ("dropout", 1.0)])
 def test_settings_out_of_range(key, value):
     with pytest.raises(ConfigError, match=f"m.toml: {key} = {value}"):
         build(ModelConfig, {key: value}, "m.toml")

@@ -75,7 +75,7 @@ def same(found, expected, tolerance=1e-4):
         torch.testing.assert_close(matrix[:count], other[:count], atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("subsampling", [1, 2, 4])
+@pytest.mark.parametrize("subsampling", [1, 2, 3, 4])
 @pytest.mark.parametrize("layers", [1, 3])
 def test_the_graph_does_what_the_model_does(subsampling, layers, tmp_path):
     checkpoint = make(tmp_path / "model", subsampling=subsampling, layers=layers, hidden=5)
