@@ -70,7 +70,7 @@ def output_frames(frames: int, subsampling: int) -> int:
 
 
 class Subsampling(nn.Module):
-    """Two 3x3 convolutions that halve frequency and take steps in time, as long as asked together, then a projection to the encoder's."""
+    """Two 3x3 convolutions that halve frequency and take steps in time, then a projection to the encoder's width."""
 
     def __init__(self, mel_bins: int, config: ModelConfig) -> None:
         super().__init__()

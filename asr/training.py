@@ -14,13 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge, Gt
 
 from asr import preflight
 from asr.checkpoint import halved, save_model, set_aside
 from asr.config import settings
 from asr.dashboard import Dashboard
-from asr.device import keep_freed_memory, peak_memory_bytes, return_freed_memory
+from asr.device import available_memory_bytes, keep_freed_memory, peak_memory_bytes, return_freed_memory
 from asr.distributed import stop_requests
 from asr.errors import AsrError, Interrupted
 from asr.events import Events
@@ -40,6 +41,9 @@ STEPS_A_POINT = 10
 
 TIDY_EVERY_S = 8.0
 """Seconds between two looks at the memory; what is given back has to be paid for in page faults."""
+
+KEPT_SHARE = 0.3
+"""Of the memory that there is: so much may be kept, if training was not expected to need more."""
 
 SILENT_EPOCHS = 3
 """Epochs in a row in which nothing comes out of the model before the usual causes are named."""
@@ -177,7 +181,8 @@ class Trainer:
             self._show_step(len(groups))
             if time.monotonic() - self.tidied_at > TIDY_EVERY_S:
                 self.tidied_at = time.monotonic()
-                return_freed_memory(self.expected_bytes)
+                room = available_memory_bytes(torch.device("cpu")) or 0
+                return_freed_memory(max(self.expected_bytes, KEPT_SHARE * room))
             if stop:
                 return False
             if time.monotonic() - self.saved_at > self.config.save_every_s and progress.step < len(groups):

@@ -21,7 +21,9 @@ def test_every_cell_can_be_chosen():
     assert set(ENCODERS) == {*CELLS, "transformer"}
 
 
-@pytest.mark.parametrize(("subsampling", "encoder"), [*((step, "lstm") for step in (1, 2, 3)), *((4, name) for name in ENCODERS)])
+@pytest.mark.parametrize(
+    ("subsampling", "encoder"), [*((steps, "lstm") for steps in (1, 2, 3)), *((4, name) for name in ENCODERS)]
+)
 def test_a_batch_equals_its_parts(subsampling, encoder):
     model = small(subsampling=subsampling, encoder=encoder)
     lengths = torch.tensor([37, 1, 20, 30])
@@ -41,7 +43,8 @@ def test_outputs_are_log_probabilities_in_float32():
 
 
 @pytest.mark.parametrize(
-    ("frames", "subsampling", "expected"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (9, 4, 3), (7, 1, 7), (7, 2, 4), (7, 3, 3), (9, 3, 3)]
+    ("frames", "subsampling", "expected"),
+    [(1, 4, 1), (4, 4, 1), (5, 4, 2), (9, 4, 3), (7, 1, 7), (7, 2, 4), (7, 3, 3), (9, 3, 3)],
 )
 def test_output_frames(frames, subsampling, expected):
     assert output_frames(frames, subsampling) == expected

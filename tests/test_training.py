@@ -22,6 +22,7 @@ from asr.features import FeatureConfig
 from asr.manifest import Utterance
 from asr.model import Encoder, ModelConfig
 from asr.optimizer import OptimizerConfig
+from asr.preflight import Memory
 from asr.speech import SpeechTask, TrainingConfig
 from asr.task import Tally
 from asr.text import Vocabulary
@@ -113,6 +114,17 @@ def test_the_best_model_is_what_is_saved(unbroken):
     assert load_model(folder / "model").vocabulary.tokens[1:] == ("a", "b")
     lines = (folder / "training" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("there", "most"), [(100, 30.0), (10, 5)])
+def test_freed_memory_is_kept_where_there_is_much(utterances, tmp_path, monkeypatch, there, most):
+    limits, made = [], trainer(utterances, replace(CONFIG, epochs=1))
+    monkeypatch.setattr("asr.training.TIDY_EVERY_S", 0)
+    monkeypatch.setattr("asr.training.available_memory_bytes", lambda device: there)
+    monkeypatch.setattr("asr.training.return_freed_memory", limits.append)
+    monkeypatch.setattr(made.task, "try_longest", lambda *_: Memory(1, 1, training_bytes=5, available_bytes=there))
+    run(made, tmp_path)
+    assert set(limits) == {most}
 
 
 @pytest.mark.parametrize("average_decay", [0.0, 0.9])
