@@ -67,8 +67,8 @@ def test_the_model_for_english_says_what_is_left(tmp_path, dictionary, monkeypat
         def pronounce(self, words, nbest=1):
             return [list(said(" ".join("B" if letter == "b" else "K" for letter in word))) for word in words]
 
-    monkeypatch.setattr("asr.lexicon.corpus.shipped", lambda: tmp_path)
-    monkeypatch.setattr("asr.lexicon.corpus.Pronouncer", type("P", (), {"load": staticmethod(lambda path: Letters())}))
+    monkeypatch.setattr("asr.g2p.pronouncer.shipped", lambda: tmp_path)
+    monkeypatch.setattr("asr.g2p.pronouncer.Pronouncer", type("P", (), {"load": staticmethod(lambda path: Letters())}))
     assert pronunciations_for(["bkb", "a"], tmp_path, PLAIN)["bkb"] == said("B K B")
     assert "bkb" not in pronunciations_for(["bkb", "a"], tmp_path, STRESSED)  # it knows no stress
 
