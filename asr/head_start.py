@@ -28,12 +28,12 @@ class DecoderProcess:
         """
         Args:
             config: Of the decoder to be made.
-            make: Is called in the new process; what it raises, the first `decode_many` raises.
+            make: Goes to the new process, pickled, and is called there; what it raises, the first `decode_many` raises.
         """
         self.config = config
         self.cores: int | None = None
-        self._process = ProcessPoolExecutor(1, get_context("fork"), _begin, (make,))
-        self._made = self._process.submit(_make)
+        self._process = ProcessPoolExecutor(1, get_context("fork"), become_worker)
+        self._made = self._process.submit(_make, make)
 
     def decode_many(self, matrices: Sequence[NDArray[Any]]) -> list[list[Hypothesis]]:
         """As `Decoder.decode_many`; waits until the decoder is built.
@@ -71,20 +71,13 @@ def begin(folder: Path, search: Search | None = None) -> DecoderProcess | None:
     return DecoderProcess(config_for(tuned, search), partial(decoder_for, folder, tuned, vocabulary, search))
 
 
-_make_decoder: Callable[[], Decoder]
 _decoder: Decoder
-"""Both are the new process's."""
+"""The new process's."""
 
 
-def _begin(make: Callable[[], Decoder]) -> None:
-    global _make_decoder
-    _make_decoder = make
-    become_worker()
-
-
-def _make() -> None:
+def _make(make: Callable[[], Decoder]) -> None:
     global _decoder
-    _decoder = _make_decoder()
+    _decoder = make()
     gc.freeze()  # a lexicon is many objects, and all of them stay
 
 

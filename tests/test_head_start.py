@@ -1,6 +1,7 @@
 """A search in a process of its own: it does what a decoder does, and its troubles are told as a decoder's are."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,10 +73,7 @@ def test_none_where_pytorch_has_threads(babbler):
 @pytest.fixture
 def tuned(babbler, tmp_path):
     """A copy of the babbler's folder, tuned with a language model of words."""
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for path in babbler.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    folder = shutil.copytree(babbler, tmp_path / "model")
     source = arpa(tmp_path / "lm.arpa", {"ab": -0.5, "ba": -1.0, "face": -1.5})
     found = Tuned(digest(folder / WEIGHTS), "lm.arpa", decoding=replace(CONFIG, beam=20), beam=Calibration())
     write_tuned(folder, found, {"lm.arpa": source})

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from collections import Counter
 
@@ -54,11 +55,7 @@ def write_graphs(checkpoint, folder):
 @pytest.fixture
 def folder(exported, tmp_path):
     """A copy to spoil."""
-    copy = tmp_path / "model"
-    copy.mkdir()
-    for path in exported.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    return copy
+    return shutil.copytree(exported, tmp_path / "model")
 
 
 def batch(*lengths):
