@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from asr import __version__
 from asr.config import Table, build, to_table
+from asr.ensemble import AcousticModel, acoustic_model
 from asr.errors import ConfigError, ModelError
 from asr.features import FeatureConfig, LogMel
 from asr.files import digest_of, make_folder, write_json, writing
-from asr.model import CTCModel, ModelConfig
+from asr.model import ModelConfig
 from asr.model_folder import CONFIG, FILES, KINDS, SPEECH, VOCABULARY, WEIGHTS, read_config
 from asr.text import Vocabulary
 
@@ -63,7 +64,7 @@ class Checkpoint:
     kind: ClassVar[str] = SPEECH
 
     features: LogMel
-    model: CTCModel
+    model: AcousticModel
     vocabulary: Vocabulary
     config: Table
     """Every setting that the model was made with; `features` and `model` rebuild it, the rest tells how it was made."""
@@ -79,7 +80,7 @@ class Checkpoint:
 
 def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, config: Table) -> Checkpoint:
     """A model with random weights, from torch's generator as it stands."""
-    network = CTCModel(features.mel_bins, vocabulary.heads, model)
+    network = acoustic_model(features.mel_bins, vocabulary.heads, model)
     return Checkpoint(LogMel(features), network, vocabulary, {"asr_version": __version__, **config})
 
 
@@ -159,7 +160,7 @@ def start_from(checkpoint: Checkpoint, folder: Path) -> int:
     theirs_by_name = source.weights()
     with torch.no_grad():
         for name, value in checkpoint.weights().items():
-            if name.startswith("model.head."):
+            if ".head." in name:
                 value[new] = theirs_by_name[name][old]
             else:
                 value.copy_(theirs_by_name[name])

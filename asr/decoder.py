@@ -68,6 +68,8 @@ class DecodingConfig:
     """The model hears an utterance as often, each time as if the speaker's vocal tract were so many times as long; the
     mean of the probabilities is searched.
     """
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """The model computes in it; `auto` is bfloat16 where the device does, so figures depend a little on that."""
 
 
 @dataclass

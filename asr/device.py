@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Barrier
+from typing import Literal
 
 import torch
 
@@ -188,6 +189,15 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(allowed)
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """What a device is to compute in; `auto` is bfloat16 where it does so itself, else float32."""
+    quick = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    return torch.bfloat16 if quick else torch.float32
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -64,8 +64,9 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     greedy = "greedy: no language model; " if f"WER, {GREEDY}" in tuned.dev else ""
     several = len(config.voices) > 1
     voices = f"; each heard in {len(config.voices)} voices ({', '.join(map(str, config.voices))})" if several else ""
+    precision = f"; precision {config.precision}" if config.precision != "float32" else ""
     return {
-        "Decoding": f"{greedy}{beam}{voices}",
+        "Decoding": f"{greedy}{beam}{voices}{precision}",
         LANGUAGE_MODEL: " and ".join(filter(None, (tuned.language_model, tuned.second))),
         **{f"Tuned: {key}": value for key, value in tuned.dev.items()},
     }

@@ -9,17 +9,15 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from asr.device import has_bfloat16
+from asr.device import Precision, dtype_of
 from asr.optimizer import Optimizer, OptimizerConfig
 from asr.task import Batch, Draw, Tally, Task
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass
@@ -38,8 +36,7 @@ class Learner:
         if self.processes.count > 1:
             model = DistributedDataParallel(model, gradient_as_bucket_view=True)
         self.model = model
-        quick = self.precision == "auto" and has_bfloat16(self.device)
-        self.dtype = torch.bfloat16 if quick or self.precision == "bfloat16" else torch.float32
+        self.dtype = dtype_of(self.precision, self.device)
         self.pending = Tally()
         self.pending_ids: list[str] = []
         self.pending_suspects: list[str] = []

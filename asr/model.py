@@ -58,6 +58,8 @@ class ModelConfig:
     feed_forward: Annotated[int, Gt(0)] = 4
     """Of a Transformer: the width between the two halves of its feed-forward layers, in multiples of its own."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+    members: Annotated[int, Gt(0)] = 1
+    """Networks that learn side by side from other first weights; the mean of their probabilities is put out."""
 
     def __post_init__(self) -> None:
         if self.encoder == "transformer" and 2 * self.hidden % self.heads:

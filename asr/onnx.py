@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from asr import __version__
 from asr.checkpoint import Checkpoint
 from asr.config import build
+from asr.ensemble import members
 from asr.errors import AsrError, ModelError
 from asr.files import digest
 from asr.model import ModelConfig
@@ -122,7 +123,9 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
     """
     require("onnx")
     model = copy.deepcopy(checkpoint.model).cpu().eval()
-    model.layers = nn.ModuleList(_Layer(each) if isinstance(each, Bidirectional) else each for each in model.layers)
+    for member in members(model):
+        layers = (_Layer(each) if isinstance(each, Bidirectional) else each for each in member.layers)
+        member.layers = nn.ModuleList(layers)
     example = torch.zeros(2, 9, checkpoint.features.config.mel_bins), torch.tensor([9, 5])
     axes = {name: {0: "B"} for name in (*INPUTS, *OUTPUTS)}
     axes[INPUTS[0]][1], axes[OUTPUTS[0]][1] = "T", "T'"
@@ -158,7 +161,7 @@ def to_int8(graph: bytes) -> bytes:
     onnx = require("onnx")
     quantization = require("onnxruntime.quantization")
     model = onnx.load_from_string(graph)
-    layers = [node for node in model.graph.node if node.name.startswith("/layers")]
+    layers = [node for node in model.graph.node if "/layers" in node.name]
     if other := [node.op_type for node in layers if node.op_type in ("GRU", "RNN")]:
         raise ModelError(f"{INT8_FILE}: ONNX Runtime has no {other[0]} of 8 bits, only LSTMs; leave out --int8")
     with tempfile.TemporaryDirectory() as folder, _quiet():

@@ -18,7 +18,9 @@ from asr.assembly import Assembly
 from asr.audio import Waveform, read_blocks, resample
 from asr.checkpoint import Checkpoint, load_model
 from asr.dataset import Batch
-from asr.device import choose
+from asr.decoder import DecodingConfig
+from asr.device import choose, dtype_of
+from asr.ensemble import Revoiced
 from asr.errors import AudioError
 from asr.features import SILENCE, length_mask
 from asr.hearing import CONTEXT_S, WINDOW_S, Advance, Hearing, Matrix, Network, Recording
@@ -28,7 +30,6 @@ from asr.reading import Decodes, Reader, Reading
 from asr.shipped import name_of
 from asr.transcript import Transcript
 from asr.tuned import Search, config_for, greedy_reader, read_tuned, reader_for
-from asr.voices import Revoiced
 
 BLOCK_S = 30.0
 """Of a recording, so much is in memory as samples at once."""
@@ -66,10 +67,12 @@ class Recognizer:
         log_probabilities, frames = self.model(*features)
         return log_probabilities, frames
 
-    def hear_as(self, voices: Sequence[float]) -> None:
-        """From now on in these voices, see `DecodingConfig.voices`."""
+    def hear_as(self, config: DecodingConfig) -> None:
+        """From now on in the voices and in the precision of these settings."""
         model = self.model.network if isinstance(self.model, Revoiced) else self.model
-        self.model = model if set(voices) == {1.0} else Revoiced(model, voices)
+        dtype = dtype_of(config.precision, self.device)
+        plain = set(config.voices) == {1.0} and dtype == torch.float32
+        self.model = model if plain else Revoiced(model, config.voices, dtype)
 
     def matrix(
         self,
@@ -257,7 +260,7 @@ def load(
         recognizer.reader = greedy_reader(tuned, vocabulary, frame_s)
     else:
         recognizer.reader = reader_for(folder, tuned, vocabulary, frame_s, search, decoder)
-    recognizer.hear_as(config_for(tuned, search or Search()).voices)
+    recognizer.hear_as(config_for(tuned, search or Search()))
     if cores and recognizer.reader.decoder:
         recognizer.reader.decoder.cores = cores
     return recognizer

@@ -19,7 +19,7 @@ from asr import preflight
 from asr.augment import Augmentation, chances
 from asr.checkpoint import Checkpoint
 from asr.config import settings
-from asr.dataset import Batch, Draw, SpeechDataset, load, plan
+from asr.dataset import Batch, Draw, Padded, SpeechDataset, load, plan
 from asr.decoding import greedy
 from asr.distributed import Processes
 from asr.errors import ConfigError, ModelError
@@ -157,25 +157,29 @@ class SpeechTask:
         features = self.checkpoint.features.normalised(log_mel, lengths)
         features = self.augmentation.features(features, lengths, chance, self.frames_per_s)
         log_probabilities, frames = forward(features, lengths)
-        heads = log_probabilities.split(self.checkpoint.vocabulary.heads, dim=2)
         crf = epoch >= round(self.config.crf_from * self.config.epochs)
-        weights = [0.0] * (len(heads) - 1) + [self.config.crf_weight * crf]
-        of_heads = [
-            ctc_crf(head, frames, target, self._language, weight) if weight else ctc(head, frames, target)
-            for head, target, weight in zip(heads, batch.targets, weights, strict=True)
-        ]
-        losses = of_heads[0]
-        if len(of_heads) > 1:
-            losses = losses.lerp(of_heads[1], self.config.phone_weight)
+        of_members = log_probabilities.chunk(self.checkpoint.model.config.members, dim=2)
+        losses = torch.stack([self._losses(each, frames, batch.targets, crf) for each in of_members]).mean(0)
         with torch.no_grad():
             (tokens, token_lengths), inside = batch.targets[0], length_mask(frames, log_probabilities.shape[1])
-            blanks = ((heads[0].argmax(2) == 0) & inside).sum()
+            text = self.checkpoint.vocabulary.heads[0]
+            blanks = ((log_probabilities[..., :text].argmax(2) == 0) & inside).sum()
             repeats = (tokens[:, 1:] == tokens[:, :-1]) & (tokens[:, 1:] > 0)
             infeasible = (frames < token_lengths + repeats.sum(1)).sum()
             sums = (losses.sum(), token_lengths.sum(), frames.sum(), blanks, samples.sum(), infeasible)
             loss, learned, count, blank, heard, short = torch.stack([value.to(losses) for value in sums]).tolist()
         rate = self.checkpoint.features.config.sample_rate_hz
         return losses, Tally(loss, learned, count, blank, heard / rate, short)
+
+    def _losses(self, outputs: Tensor, frames: Tensor, targets: Sequence[Padded], crf: bool) -> Tensor:
+        """(B,), of what one network put out: (B, T, V) log-probabilities."""
+        heads = torch.split(outputs, [*self.checkpoint.vocabulary.heads], dim=2)
+        weights = [0.0] * (len(heads) - 1) + [self.config.crf_weight * crf]
+        of_heads = [
+            ctc_crf(head, frames, target, self._language, weight) if weight else ctc(head, frames, target)
+            for head, target, weight in zip(heads, targets, weights, strict=True)
+        ]
+        return of_heads[0] if len(of_heads) == 1 else of_heads[0].lerp(of_heads[1], self.config.phone_weight)
 
     def memory_trouble(self, batch: Batch, when: str) -> AbstractContextManager[None]:
         longest_s = batch.waveforms.shape[1] / self.train_set.sample_rate_hz

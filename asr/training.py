@@ -21,12 +21,12 @@ from asr import preflight
 from asr.checkpoint import halved, save_model, set_aside
 from asr.config import settings
 from asr.dashboard import Dashboard
-from asr.device import available_memory_bytes, keep_freed_memory, peak_memory_bytes, return_freed_memory
+from asr.device import Precision, available_memory_bytes, keep_freed_memory, peak_memory_bytes, return_freed_memory
 from asr.distributed import stop_requests
 from asr.errors import AsrError, Interrupted
 from asr.events import Events
 from asr.files import write_json_lines
-from asr.learner import Learner, Precision
+from asr.learner import Learner
 from asr.model import parameter_count
 from asr.optimizer import OptimizerConfig, learning_rate
 from asr.progress import say

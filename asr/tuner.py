@@ -129,7 +129,7 @@ def tune(
     if second:
         models[SECOND] = second
         second_model = NeuralModel.load(second, device)
-    recognizer.hear_as(start.voices if language_model else DecodingConfig().voices)
+    recognizer.hear_as(start if language_model else DecodingConfig())
     dev = hear(recognizer, manifest)
     greedy, facts = _judge(dev, GREEDY, reader) if reader.vocabulary.spells else (Calibration(), {})
     tuned = Tuned(digest(folder / WEIGHTS), log_priors=dev.log_priors, greedy=greedy, dev={"dev": dev.title, **facts})

@@ -5,8 +5,6 @@ Shapes: B utterances, N samples, T frames, F mel bins; what carries lengths has 
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import log
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,26 +67,6 @@ def warped(frames: Tensor, factors: Tensor) -> Tensor:
     beyond = knee * factors + (bins - knee) * (edge - knee * factors) / (edge - knee)
     positions = torch.where(bins <= knee, bins * factors, beyond)
     return _between(frames.transpose(1, 2), positions.clamp(max=edge)).transpose(1, 2)
-
-
-class Revoiced:
-    """A model that hears each utterance in several voices, and puts out the mean of their probabilities.
-
-    Args:
-        network: As `asr.model.CTCModel`.
-        factors: By how much the vocal tracts of the voices are longer, see `warped`.
-    """
-
-    def __init__(self, network: Any, factors: Sequence[float]) -> None:
-        self.network, self.factors, self.config = network, factors, network.config
-
-    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        voices = [warped(features, features.new_full((len(features),), factor)) for factor in self.factors]
-        heard, (frames, *_) = zip(*(self.network(voice, lengths) for voice in voices), strict=True)
-        return torch.stack(heard).logsumexp(0) - log(len(heard)), frames
-
-    def eval(self) -> None:
-        self.network.eval()
 
 
 def _between(rows: Tensor, positions: Tensor) -> Tensor:

@@ -68,6 +68,17 @@ def test_every_encoder_comes_back_from_its_folder(encoder, tmp_path):
     assert torch.equal(loaded.model(*inputs)[0], saved.model.eval()(*inputs)[0])
 
 
+def test_networks_that_hear_as_one_come_back_from_their_folder(tmp_path):
+    saved = fresh(members=2)
+    save_model(saved, tmp_path / "model", "# card\n")
+    loaded = load_model(tmp_path / "model")
+    inputs = torch.randn(2, 30, 16), torch.tensor([30, 21])
+    assert torch.equal(loaded.model(*inputs)[0], saved.model.eval()(*inputs)[0])
+    begun = fresh(seed=1, members=2)
+    assert start_from(begun, tmp_path / "model") == 4
+    assert torch.equal(begun.model.eval()(*inputs)[0], saved.model(*inputs)[0])
+
+
 def test_a_folder_from_before_there_were_encoders_holds_an_lstm(tmp_path):
     saved = fresh()
     for key in ("encoder", "heads", "feed_forward"):
@@ -291,6 +302,7 @@ def test_phones_do_not_start_from_letters(tmp_path):
         ({"hidden": 6}, "model.hidden is 4 there", "6 here"),
         ({"mel_bins": 20}, "features.mel_bins is 16 there", "20 here"),
         ({"subsampling": 2}, "model.subsampling is 4 there", "2 here"),
+        ({"members": 2}, "model.members is 1 there", "2 here"),
     ],
 )
 def test_another_kind_of_model_is_no_beginning(folder, change, there, here):

@@ -9,6 +9,7 @@ import torch
 
 from asr.cells import CELLS
 from asr.checkpoint import Checkpoint, create
+from asr.ensemble import members
 from asr.features import FeatureConfig
 from asr.inspection.anatomy import anatomy, noise, span_frames, told
 from asr.model import ModelConfig
@@ -45,6 +46,17 @@ def test_parts_add_up_to_the_whole(encoder, subsampling):
     assert sum(part.parameters for part in found.parts) == found.parameters
     assert found.bytes == 4 * found.parameters == 4 * sum(each.numel() for each in whole.model.parameters())
     assert f"{found.parameters:,}" in told(found)
+
+
+def test_of_networks_that_hear_as_one_the_first_is_looked_into(capsys):
+    both = checkpoint(members=2)
+    first, _ = members(both.model)
+    found = anatomy(both)
+    assert capsys.readouterr().err == "inspect: looks into the first of 2 networks that hear as one\n"
+    assert found.parameters == sum(each.numel() for each in first.parameters())
+    assert [keeper.mean for keeper in found.keepers] == [
+        float(sum(side[2:4]).detach().chunk(4)[1].mean()) for layer in first.layers for side in layer.sides()
+    ]
 
 
 @pytest.mark.parametrize(("subsampling", "frames"), [(1, 5), (2, 7), (3, 9), (4, 7)])

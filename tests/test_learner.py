@@ -236,7 +236,7 @@ def test_the_gradient_is_that_of_the_mean_over_tokens(items):
 
 @pytest.mark.parametrize(("precision", "there", "dtype"), [("float32", True, 32), ("bfloat16", False, 16)])
 def test_the_precision_is_the_one_asked_for(monkeypatch, precision, there, dtype):
-    monkeypatch.setattr("asr.learner.has_bfloat16", lambda device: there)
+    monkeypatch.setattr("asr.device.has_bfloat16", lambda device: there)
     learner = made()
     chosen = replace(learner, precision=precision).dtype
     assert chosen == (torch.float32 if dtype == 32 else torch.bfloat16)

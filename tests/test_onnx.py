@@ -11,6 +11,7 @@ import torch
 import asr
 from asr.checkpoint import create, load_model, save_model
 from asr.config import to_table
+from asr.ensemble import members
 from asr.errors import AsrError, ModelError
 from asr.features import FeatureConfig, length_mask
 from asr.files import digest
@@ -29,10 +30,11 @@ def make(folder, seed=2, gain=1, **model):
     table = {"features": to_table(features), "model": to_table(model)}
     checkpoint = create(features, model, Vocabulary.of_characters(" abcdefgh"), table)
     with torch.no_grad():
-        for weight in checkpoint.model.layers.parameters():
-            weight *= gain
-        checkpoint.model.head.weight *= 20
-        checkpoint.model.head.bias[0] -= 5
+        for member in members(checkpoint.model):
+            for weight in member.layers.parameters():
+                weight *= gain
+            member.head.weight *= 20
+            member.head.bias[0] -= 5
     save_model(checkpoint, folder, "# card\n")
     checkpoint.model.eval()
     return checkpoint
@@ -81,6 +83,19 @@ def test_the_graph_does_what_the_model_does(subsampling, layers, tmp_path):
     for lengths in ((1,), (2,), (50,), (333,), (7, 80, 1), (40, 40, 39, 4, 12)):
         with torch.inference_mode():
             same(model(*batch(*lengths)), checkpoint.model(*batch(*lengths)))
+
+
+def test_the_graph_of_networks_that_hear_as_one(tmp_path):
+    checkpoint = make(tmp_path / "model", members=2)
+    graph = to_onnx(checkpoint)
+    (tmp_path / FILE).write_bytes(graph)
+    (tmp_path / INT8_FILE).write_bytes(to_int8(graph))
+    with torch.inference_mode():
+        expected = checkpoint.model(*batch(40, 7))
+    for name, tolerance in ((FILE, 1e-4), (INT8_FILE, 0.3)):
+        same(OnnxModel(open_session(tmp_path / name), checkpoint.model.config)(*batch(40, 7)), expected, tolerance)
+    kinds = Counter(node.op_type for node in onnx.load_from_string(to_int8(graph)).graph.node)
+    assert (kinds["DynamicQuantizeLSTM"], kinds["LSTM"]) == (4, 0)
 
 
 @pytest.mark.parametrize("encoder", ["lstm_1997", "lstm_peephole", "gru", "rnn", "transformer"])

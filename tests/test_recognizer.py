@@ -12,6 +12,7 @@ from conftest import odd_sounds, tone, write_tone
 import asr
 from asr.checkpoint import Checkpoint
 from asr.dataset import SpeechDataset, load, plan
+from asr.decoder import DecodingConfig
 from asr.errors import AsrError, AudioError
 from asr.features import FeatureConfig, LogMel
 from asr.hearing import Recording
@@ -57,16 +58,28 @@ def test_a_batch_says_what_its_parts_say(recognizer, sweep, tmp_path):
 def test_it_hears_in_the_voices_that_it_is_told(babbler, sweep):
     recognizer = asr.load(babbler, device="cpu")
     alone = recognizer.matrix(sweep, 16000)
-    recognizer.hear_as((0.8, 1.25))
+    recognizer.hear_as(DecodingConfig(voices=(0.8, 1.25)))
     together = recognizer.matrix(sweep, 16000)
     assert together.shape == alone.shape
     assert np.abs(together - alone).max() > 0.01
-    recognizer.hear_as((0.8,))
+    recognizer.hear_as(DecodingConfig(voices=(0.8,)))
     one = recognizer.matrix(sweep, 16000)
-    recognizer.hear_as((1.25,))
+    recognizer.hear_as(DecodingConfig(voices=(1.25,)))
     np.testing.assert_allclose(np.exp(together), (np.exp(one) + np.exp(recognizer.matrix(sweep, 16000))) / 2, atol=1e-5)
-    recognizer.hear_as((1.0,))
+    recognizer.hear_as(DecodingConfig(voices=(1.0,)))
     np.testing.assert_array_equal(recognizer.matrix(sweep, 16000), alone)
+
+
+def test_it_hears_in_the_precision_that_it_is_told(babbler, sweep, monkeypatch):
+    recognizer = asr.load(babbler, device="cpu")
+    exact = recognizer.matrix(sweep, 16000)
+    recognizer.hear_as(DecodingConfig(precision="bfloat16"))
+    rounded = recognizer.matrix(sweep, 16000)
+    assert 0 < np.abs(np.exp(rounded) - np.exp(exact)).max() < 0.2
+    for there, expected in ((True, rounded), (False, exact)):
+        monkeypatch.setattr("asr.device.has_bfloat16", lambda device, there=there: there)
+        recognizer.hear_as(DecodingConfig(precision="auto"))
+        np.testing.assert_array_equal(recognizer.matrix(sweep, 16000), expected)
 
 
 def test_a_waveform_of_another_rate_is_resampled(recognizer):

@@ -31,9 +31,9 @@ def heads(ids_of_heads):
     return np.concatenate([np.eye(size)[path] for size, path in zip((5, 4), paths, strict=False)], axis=1)
 
 
-def task(heard, vocabulary=LETTERS, phones=(), config=None):
+def task(heard, vocabulary=LETTERS, phones=(), config=None, members=1):
     """Four utterances of dev, of which a recognizer hears what it is told."""
-    checkpoint = create(FeatureConfig(8000, 16), ModelConfig(hidden=4), vocabulary, {})
+    checkpoint = create(FeatureConfig(8000, 16), ModelConfig(hidden=4, members=members), vocabulary, {})
     texts = ("a b", "c", "a", "b c a")
     dev = [Utterance(f"u{n}", Path("gone.wav"), text, duration_s=1.0) for n, text in enumerate(texts)]
     augmentation = Augmentation(AugmentationConfig(), 8000)
@@ -94,6 +94,14 @@ def test_the_phones_are_held_against_all_others():
     frames = torch.tensor([6])
     text, said = ctc(letters, frames, targets[0]), ctc_crf(phones, frames, targets[1], language, 0.8)
     torch.testing.assert_close(losses, 0.5 * text + 0.5 * said)
+
+
+def test_the_losses_of_networks_that_hear_as_one_are_averaged():
+    made = task(["", "", "", ""], config=TrainingConfig(), members=2)
+    scores = torch.randn(1, 6, 10, generator=torch.Generator().manual_seed(0))
+    apart = [part.log_softmax(2) for part in scores.split(5, 2)]
+    losses, targets = losses_of(made, torch.cat(apart, 2))
+    torch.testing.assert_close(losses, sum(ctc(each, torch.tensor([6]), targets[0]) for each in apart) / 2)
 
 
 def test_they_are_from_some_epoch_on():

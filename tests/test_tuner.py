@@ -13,6 +13,7 @@ from conftest import status_of
 
 import asr
 from asr.decoder import DecodingConfig
+from asr.ensemble import Revoiced
 from asr.errors import AsrError, ConfigError, DataError, ModelError
 from asr.evaluation import decoding_facts
 from asr.files import read_json, read_json_lines
@@ -20,7 +21,6 @@ from asr.manifest import read_manifest
 from asr.recognizer import load
 from asr.tuned import FILE, Search, read_tuned
 from asr.tuner import tune
-from asr.voices import Revoiced
 
 TONES = str(Path(__file__).with_name("tones"))
 

@@ -3,8 +3,7 @@ import torch
 from conftest import tone
 
 from asr.features import FeatureConfig, LogMel
-from asr.model import CTCModel, ModelConfig
-from asr.voices import Revoiced, at_tempos, warped
+from asr.voices import at_tempos, warped
 
 
 def ramp(frames: int, bins: int = 2) -> torch.Tensor:
@@ -84,20 +83,3 @@ def test_of_a_tone_the_tempo_moves_no_bin_and_the_warp_moves_it_down_for_a_long_
         (moved,) = warped(frames, torch.tensor([factor]))[:, 50].argmax(1).tolist()
         assert moved == pytest.approx(loudest / factor, abs=1)
         assert moved != loudest
-
-
-def test_two_voices_are_the_mean_of_what_is_heard_in_each():
-    torch.manual_seed(0)
-    model = CTCModel(16, (5, 3), ModelConfig(channels=2, layers=1, hidden=4)).eval()
-    features, lengths = torch.randn(2, 20, 16), torch.tensor([20, 13])
-    alone = []
-    for factor in (0.9, 1.2):
-        heard, frames = model(warped(features, torch.full((2,), factor)), lengths)
-        alone.append(heard.exp())
-        for ours, theirs in zip(Revoiced(model, (factor,))(features, lengths), (heard, frames), strict=True):
-            torch.testing.assert_close(ours, theirs)
-    both, frames = Revoiced(model, (0.9, 1.2))(features, lengths)
-    assert frames.tolist() == [5, 4]
-    torch.testing.assert_close(both.exp(), (alone[0] + alone[1]) / 2)
-    for head in both.split((5, 3), 2):
-        torch.testing.assert_close(head.exp().sum(2), torch.ones(2, 5))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from asr.cells import CELLS
 from asr.checkpoint import Checkpoint
 from asr.features import FeatureConfig, frame_count
-from asr.inspection.layers import DIRECTIONS, Direction, looks
+from asr.inspection.layers import DIRECTIONS, Direction, looked_into, looks
 from asr.inspection.memory import Memory, memory
 from asr.model import CTCModel, parameter_count
 from asr.recurrent import Bidirectional
@@ -105,7 +105,7 @@ def anatomy(checkpoint: Checkpoint, features: Tensor | None = None, measured_on:
         features: (T, F) of a recording, for what has to be measured; None: noise with the model's mean and deviation.
         measured_on: What `features` come from.
     """
-    model, config = checkpoint.model.eval(), checkpoint.features.config
+    model, config = looked_into(checkpoint.model.eval()), checkpoint.features.config
     hop_s = config.hop_samples / config.sample_rate_hz
     if features is None:
         features = noise(config)

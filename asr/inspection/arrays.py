@@ -18,7 +18,7 @@ from asr.audio import Waveform, read_blocks
 from asr.errors import AsrError
 from asr.features import LogMel
 from asr.files import writing
-from asr.inspection.layers import Direction, Look, looks
+from asr.inspection.layers import Direction, Look, looked_into, looks
 from asr.model import ModelConfig
 from asr.recognizer import Recognizer
 
@@ -139,7 +139,7 @@ def inspect(
     layer, direction = _checked(model.config, layer, direction, head)
     chosen = parse_units(units, unit_count(model.config))
     frames = features_of(features, waveform)
-    found = looks(model, frames, None if every else layer, None if every else direction, head)
+    found = looks(looked_into(model), frames, None if every else layer, None if every else direction, head)
     found.sort(key=lambda look: (look.layer, look.direction) != (layer, direction))
     with torch.inference_mode():
         matrix = model(frames[None], torch.tensor([len(frames)]))[0][0].numpy()

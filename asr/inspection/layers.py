@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from asr.cells import Trace
+from asr.ensemble import AcousticModel, members
 from asr.model import CTCModel
+from asr.progress import say
 from asr.recurrent import Bidirectional
 from asr.transformer import Transformer, TransformerLayer, positions
 
@@ -32,6 +34,14 @@ class Look:
     """(T', U) by name, as `asr.cells` names it; of a Transformer's layer its outputs alone."""
     attention: Tensor | None = field(default=None, repr=False)
     """(T', T'): how much each frame, a row, attends to each; of a Transformer only."""
+
+
+def looked_into(model: AcousticModel) -> CTCModel:
+    """The network to look into: of several that hear as one, the first, and that is told."""
+    first, *others = members(model)
+    if others:
+        say(f"inspect: looks into the first of {1 + len(others)} networks that hear as one")
+    return first
 
 
 def heard_by_layers(model: CTCModel, features: Tensor) -> Iterator[tuple[nn.Module, Tensor]]:
