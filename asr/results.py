@@ -14,7 +14,18 @@ from asr.dashboard import best_epoch
 from asr.errors import AsrError, DataError
 from asr.files import digest, read_json_lines
 from asr.model_folder import WEIGHTS
-from asr.scoring.figures import COMMIT, FILE, LANGUAGE_MODEL, SCORED_ON, SEED, Figures, Results, read_results
+from asr.scoring.figures import (
+    COMMIT,
+    FILE,
+    HARDWARE,
+    LANGUAGE_MODEL,
+    SCORED_ON,
+    SEED,
+    TRAINING_TIME,
+    Figures,
+    Results,
+    read_results,
+)
 from asr.tabular import markdown
 
 Format = Literal["table", "md", "csv", "json"]
@@ -37,11 +48,16 @@ HEADINGS = {
     "parameters": "parameters",
     "language_model": "language model",
     "seed": "seed",
+    "training_time": "training time",
+    "hardware": "hardware",
     "commit": "commit",
     "scored_on": "scored on",
     "remark": "remark",
 }
-DISPENSABLE = ("commit", "scored_on", "seed", "parameters", "words", "training_hours", "language_model", "cer")
+DISPENSABLE = (
+    *("hardware", "commit", "training_time", "scored_on"),
+    *("seed", "parameters", "words", "training_hours", "language_model", "cer"),
+)
 """What a terminal that is too narrow goes without, in this order."""
 NUMBERS = ("wer", "cer", "words", "training_hours", "parameters")
 
@@ -64,6 +80,8 @@ class Row:
     parameters: int | None = None
     language_model: str = ""
     seed: str = ""
+    training_time: str = ""
+    hardware: str = ""
     commit: str = ""
     scored_on: str = ""
     remark: str = ""
@@ -195,6 +213,8 @@ def _row(name: str, results: Results, score: Figures, remark: str) -> Row:
         results.parameters,
         facts.get(LANGUAGE_MODEL, "") if score.decoding != "greedy" else "none",
         facts.get(SEED, ""),
+        facts.get(TRAINING_TIME, ""),
+        facts.get(HARDWARE, ""),
         facts.get(COMMIT, ""),
         facts.get(SCORED_ON, ""),
         remark,

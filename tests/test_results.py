@@ -12,7 +12,14 @@ from asr.files import digest, write_json, write_json_lines
 from asr.results import Row, collect, shown
 from asr.scoring.figures import write_results
 
-FACTS = {"Seed": "1", "Commit": "f00", "Language model": "lm.arpa.gz", "Scored on": "2026-01-31"}
+FACTS = {
+    "Seed": "1",
+    "Training time": "7 min",
+    "Hardware": "cpu",
+    "Commit": "f00",
+    "Language model": "lm.arpa.gz",
+    "Scored on": "2026-01-31",
+}
 
 
 def experiment(folder, *scores, weights=b"weights", **changes):
@@ -49,6 +56,7 @@ def test_all_experiments_by_split_and_wer(exp):
     assert (beam.language_model, greedy.language_model) == ("lm.arpa.gz", "none")
     assert (greedy.low, greedy.high, greedy.cer, greedy.errors, greedy.words) == (0.1, 0.305, 0.1, 4, 20)
     assert (greedy.training_hours, greedy.parameters) == (1.5, 866765)
+    assert (greedy.training_time, greedy.hardware) == ("7 min", "cpu")
     assert (greedy.seed, greedy.commit, greedy.scored_on, greedy.remark) == ("1", "f00", "2026-01-31", "")
 
 
@@ -123,7 +131,7 @@ def test_markdown(exp, capsys):
     assert cells[0][:6] == ["experiment", "split", "decoding", "WER", "95 % interval", "CER"]
     assert len(set(map(len, lines))) == len(set(map(len, cells))) == 1
     assert " ".join(cells[2]) == (
-        "fsdd test beam 10.00% 10.00% to inf% 10.00% 20 1.50 0.87 M lm.arpa.gz 1 f00 2026-01-31 "
+        "fsdd test beam 10.00% 10.00% to inf% 10.00% 20 1.50 0.87 M lm.arpa.gz 1 7 min cpu f00 2026-01-31 "
     )
 
 

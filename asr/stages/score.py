@@ -11,7 +11,7 @@ from asr.lm.stored import read_ngrams
 from asr.model_folder import WEIGHTS
 from asr.progress import say
 from asr.report import commit, publish
-from asr.scoring.figures import COMMIT, LANGUAGE_MODEL
+from asr.scoring.figures import COMMIT, HARDWARE, LANGUAGE_MODEL, TRAINING_TIME
 from asr.stages.workplace import Workplace
 
 
@@ -32,8 +32,8 @@ def work(place: Workplace) -> list[Path]:
         "Command": f"`{train.get('command', place.command)}`",
         COMMIT: train.get("commit", commit()),
         **_decoding_facts(place),
-        "Training time": f"{sum(line['seconds'] for line in history) / 60:.1f} min, {len(history)} epochs",
-        "Hardware": train.get("hardware", ""),
+        TRAINING_TIME: f"{sum(line['seconds'] for line in history) / 60:.1f} min, {len(history)} epochs",
+        HARDWARE: train.get("hardware", ""),
     }
     about = place.results(load_model(place.model).model, facts)
     scores = [score_decoded(place.folder, *pair, place.records.utterances(pair[0]), about.facts) for pair in decoded]

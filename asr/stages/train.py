@@ -16,6 +16,7 @@ from asr.lexicon.entries import read_lexicon
 from asr.model_folder import FILES, require_model
 from asr.noise import read_noise
 from asr.progress import say
+from asr.scoring.figures import HARDWARE
 from asr.speech import CONVENIENCES, SpeechTask
 from asr.stages.workplace import TRAINING_SECTIONS, Workplace
 from asr.state import Progress
@@ -41,7 +42,7 @@ def inputs(place: Workplace) -> Table:
 def work(place: Workplace) -> list[Path]:
     config, trainer = place.recipe.config, trainer_of(place)
     goal = trainer.task.goal
-    results = place.results(trainer.checkpoint.model, {"Hardware": place.hardware})
+    results = place.results(trainer.checkpoint.model, {HARDWARE: place.hardware})
 
     def card(progress: Progress) -> str:
         dev = f"{progress.best(goal):.2%} (greedy, epoch {progress.best_epoch} of {config.training.epochs})"
