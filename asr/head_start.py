@@ -2,10 +2,10 @@
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -51,10 +51,11 @@ class DecoderProcess:
         self._process.shutdown(cancel_futures=True)
 
 
-def begin(folder: Path, search: Search | None = None) -> DecoderProcess | None:
+@contextmanager
+def begin(folder: Path, search: Search | None = None) -> Iterator[DecoderProcess | None]:
     """Has the search of a model folder built in another process, for `asr.recognizer.load` to take over.
 
-    Returns:
+    Yields:
         None where the model is read greedily, and where a fork is not safe: elsewhere than on Linux, and when
         PyTorch, which has threads, is there already.
 
@@ -62,13 +63,17 @@ def begin(folder: Path, search: Search | None = None) -> DecoderProcess | None:
         AsrError: The folder is not a whole model's, or a setting cannot be used.
     """
     if not sys.platform.startswith("linux") or "torch" in sys.modules:
-        return None
+        yield None
+        return
     read_config(folder, SPEECH)
     tuned = read_tuned(folder, warn=False)  # who loads the model warns
     if not is_searched(tuned, search):
-        return None
+        yield None
+        return
     vocabulary, search = Vocabulary.load(folder / VOCABULARY), search or Search()
-    return DecoderProcess(config_for(tuned, search), partial(decoder_for, folder, tuned, vocabulary, search))
+    make = partial(decoder_for, folder, tuned, vocabulary, search)
+    with closing(DecoderProcess(config_for(tuned, search), make)) as decoder:  # Python's own end may trip over it
+        yield decoder
 
 
 _decoder: Decoder

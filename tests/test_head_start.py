@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,16 @@ def python(code, *arguments, cwd=None):
 
 def killed():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def tuned(babbler, tmp_path):
+    """A copy of the babbler's folder, tuned with a language model of words."""
+    folder = shutil.copytree(babbler, tmp_path / "model")
+    source = arpa(tmp_path / "lm.arpa", {"ab": -0.5, "ba": -1.0, "face": -1.5})
+    found = Tuned(digest(folder / WEIGHTS), "lm.arpa", decoding=replace(CONFIG, beam=20), beam=Calibration())
+    write_tuned(folder, found, {"lm.arpa": source})
+    return folder
 
 
 def test_it_needs_no_pytorch():
@@ -67,17 +78,17 @@ def test_a_killed_process_is_told():
 
 def test_none_where_pytorch_has_threads(babbler):
     assert "torch" in sys.modules
-    assert begin(babbler, Search()) is None
+    with begin(babbler, Search()) as decoder:
+        assert decoder is None
 
 
-@pytest.fixture
-def tuned(babbler, tmp_path):
-    """A copy of the babbler's folder, tuned with a language model of words."""
-    folder = shutil.copytree(babbler, tmp_path / "model")
-    source = arpa(tmp_path / "lm.arpa", {"ab": -0.5, "ba": -1.0, "face": -1.5})
-    found = Tuned(digest(folder / WEIGHTS), "lm.arpa", decoding=replace(CONFIG, beam=20), beam=Calibration())
-    write_tuned(folder, found, {"lm.arpa": source})
-    return folder
+def test_the_process_ends_with_the_block(tuned, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    with begin(tuned) as decoder:
+        assert decoder is not None
+        decoder.decode_many(matrices(1))
+        (worker,) = active_children()
+    assert not worker.is_alive()
 
 
 def test_transcribing_hears_the_same_with_and_without(tuned, tmp_path):

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -92,17 +93,16 @@ def transcribe(
         from asr.shipped import find_model
 
         folder, asked = find_model(model), search if search != Search() else None
-        decoder = None if greedy else begin(folder, asked)
+        with nullcontext() if greedy else begin(folder, asked) as decoder:
+            from asr.recognizer import load  # and with it PyTorch
 
-        from asr.recognizer import load  # and with it PyTorch
-
-        recognizer = load(folder, device, greedy, asked, engine, jobs, decoder)
-        for transcript in transcribe(recognizer, batch):
-            tally.count(transcript)
-            if transcript.error:
-                complain(transcript.error)
-            elif batch.prints:
-                _print(transcript, batch.label(transcript), word_times, print_confidence, nbest)
+            recognizer = load(folder, device, greedy, asked, engine, jobs, decoder)
+            for transcript in transcribe(recognizer, batch):
+                tally.count(transcript)
+                if transcript.error:
+                    complain(transcript.error)
+                elif batch.prints:
+                    _print(transcript, batch.label(transcript), word_times, print_confidence, nbest)
     if not batch.single:
         say(tally.told(time.monotonic() - started_s))
     if tally.failed:
