@@ -263,8 +263,8 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
     # Among characters there are the spaces, and a score for words would cost flashlight-text much.
     start = replace(decoder.config, word_score=0.0) if decoder.units == "characters" else decoder.config
     widths = {name: values for name, values in WIDTHS.items() if decoder.is_fast or name != "tokens_per_frame"}
-    best = Tuning(decode, dev.matrices, dev.references, decoder.units == "words", widths).run(start)
-    return decoder.reweighted(best.config)
+    tuning = Tuning(decode, dev.matrices, dev.references, decoder.units == "words", widths)
+    return decoder.reweighted(tuning.run(start))
 
 
 def _weigh_second(dev: Dev, found: Decoder, second: SentenceModel) -> Decoder:

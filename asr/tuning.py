@@ -67,17 +67,17 @@ class Tuning:
     trials: dict[tuple[DecodingConfig, int], Trial] = field(default_factory=dict)
     """By settings and how many utterances lie between two that are decoded."""
 
-    def run(self, start: DecodingConfig) -> Trial:
-        """The settings with the fewest word errors on all of dev, with what they do there.
+    def run(self, start: DecodingConfig) -> DecodingConfig:
+        """The settings with the fewest word errors on dev.
 
         Goes from the start to the best neighbour as long as there is a better one, first in large steps on a part of
         dev, at last in small ones on all of it; then tries other widths, again on the part. Among equals the first,
         nearest to the start, wins, and the narrowest search of those that are about as good.
         """
-        config = self.weights(start).config
+        config = self.weights(start)
         for name, values in self.widths.items():
             config = self.narrowed(config, name, values)
-        return self.trial(config)
+        return config
 
     def narrowed(self, config: DecodingConfig, name: str, values: Sequence[float]) -> DecodingConfig:
         """With the smallest of the values, or of what the settings have, that is as good as the best of them."""
@@ -86,12 +86,12 @@ class Tuning:
         fewest = min(trial.word_errors for trial in trials)
         return next(trial.config for trial in trials if trial.word_errors <= (1 + ALLOWANCE) * fewest)
 
-    def weights(self, start: DecodingConfig) -> Trial:
+    def weights(self, start: DecodingConfig) -> DecodingConfig:
         """As `run`, with the beam that it starts with."""
         config = start
         for steps in STEPS[:-1]:
             config = self._descend(config, steps, self._stride)
-        return self.trial(self._descend(config, STEPS[-1], 1))
+        return self._descend(config, STEPS[-1], 1)
 
     def trial(self, config: DecodingConfig, stride: int = 1) -> Trial:
         """What the settings do on every `stride`-th utterance of dev."""

@@ -195,7 +195,7 @@ def tuned_on(
     places = spread(dev, count)
     references = [dev.references[place] for place in places]
     tuning = Tuning(decode, part_of(dev, places), references, start.word_score != 0)
-    return tuning.narrowed(tuning.weights(start).config, "score_threshold", THRESHOLDS if pruned else ()).config
+    return tuning.narrowed(tuning.weights(start), "score_threshold", THRESHOLDS if pruned else ())
 
 
 def report(dev: Dev, title: str, found: Sequence[str], places: Sequence[int] | None = None) -> None:
