@@ -43,15 +43,16 @@ class Progress:
         value: float = getattr(self, f"best_{name.lower()}")
         return value
 
-    def improves(self, epoch: int, figures: Mapping[str, float]) -> bool:
+    def improves(self, epoch: int, figures: Mapping[str, float], anyhow: bool = False) -> bool:
         """Whether these figures on dev are the best so far, which are then noted as such.
 
         Args:
             epoch: From 1.
             figures: By the name that follows `best_`; the less, the better, the first first.
+            anyhow: They count as the best whatever they are.
         """
         best = [getattr(self, f"best_{name}") for name in figures]
-        if not list(figures.values()) < best:
+        if not (anyhow or list(figures.values()) < best):
             return False
         for name, value in figures.items():
             setattr(self, f"best_{name}", value)

@@ -56,6 +56,10 @@ class RunConfig:
     epochs: Annotated[int, Gt(0)] = 30
     patience: Annotated[int, Ge(0)] = 0
     """Epochs without a better figure on dev after which training ends; 0 means it never ends early."""
+    keep: Literal["best", "last"] = "best"
+    """Of all epochs' models, the one with the best figure on dev; or the last, where greedy decoding does not show what
+    the model is for: CTC-CRF makes it better for a search, and often worse without. Then there is no patience.
+    """
     precision: Precision = "auto"
     """`auto` is bfloat16 where the device computes in it (never the loss), else float32."""
     weights: Literal["float32", "float16"] = "float32"
@@ -262,7 +266,7 @@ class Trainer:
                 "memory_gb": round(max(self.processes.gather(peak_memory_bytes(self.device))) / 1e9, 3),
             }
             progress.history.append(record)
-            if progress.improves(epoch, score.figures) and self.processes.first:
+            if progress.improves(epoch, score.figures, self.config.keep == "last") and self.processes.first:
                 save_model(self.checkpoint, model_folder, card(progress), self.task.prove, half)
         self.dashboard.epoch(record)
         if self.events:

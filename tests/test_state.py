@@ -238,6 +238,8 @@ def test_what_counts_as_better():
     assert better == [True, False, True, False, False, True]
     assert (progress.best_wer, progress.best_cer, progress.best_epoch) == (0.4, 0.9, 6)
     assert progress.best_perplexity == math.inf
+    assert progress.improves(9, {"wer": 1.0, "cer": 1.0}, anyhow=True)
+    assert (progress.best_epoch, progress.best_wer) == (9, 1.0)
     assert not Progress().improves(1, {"perplexity": math.nan})
 
 

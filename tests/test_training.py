@@ -24,7 +24,7 @@ from asr.model import Encoder, ModelConfig
 from asr.optimizer import OptimizerConfig
 from asr.preflight import Memory
 from asr.speech import SpeechTask, TrainingConfig
-from asr.task import Tally
+from asr.task import Score, Tally
 from asr.text import Vocabulary
 from asr.training import MOST_SKIPPED, SILENT_EPOCHS, Trainer
 
@@ -114,6 +114,16 @@ def test_the_best_model_is_what_is_saved(unbroken):
     assert load_model(folder / "model").vocabulary.tokens[1:] == ("a", "b")
     lines = (folder / "training" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_or_the_last(utterances, tmp_path, monkeypatch):
+    figures = iter([0.1, 0.2, 0.3])
+    made = trainer(utterances, replace(CONFIG, epochs=3, keep="last"))
+    monkeypatch.setattr(made.task, "evaluate", lambda tally: Score({"wer": next(figures), "cer": 0.0}))
+    progress = run(made, tmp_path)
+    assert (progress.best_epoch, progress.best_wer) == (3, 0.3)
+    saved = load_model(tmp_path / "model").weights()
+    assert same(saved, weights(made))
 
 
 @pytest.mark.parametrize(("there", "most"), [(100, 30.0), (10, 5)])
