@@ -122,8 +122,7 @@ def test_or_the_last(utterances, tmp_path, monkeypatch):
     monkeypatch.setattr(made.task, "evaluate", lambda tally: Score({"wer": next(figures), "cer": 0.0}))
     progress = run(made, tmp_path)
     assert (progress.best_epoch, progress.best_wer) == (3, 0.3)
-    saved = load_model(tmp_path / "model").weights()
-    assert same(saved, weights(made))
+    assert (tmp_path / "model" / "README.md").read_text() == "0.3"
 
 
 @pytest.mark.parametrize(("there", "most"), [(100, 30.0), (10, 5)])
