@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform, get_type_hints
+from typing import Any, Literal, TypeVar, dataclass_transform, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
@@ -16,6 +16,9 @@ from asr.errors import ConfigError
 Table = dict[str, Any]
 Settings = TypeVar("Settings")
 Result = TypeVar("Result")
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What a model computes in: see `asr.device.dtype_of`."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 

@@ -149,32 +149,22 @@ class Dashboard:
         from rich.console import Group
 
         records, running = list(self._records), self._running
-        best = best_epoch(records)
+        kept = kept_epoch(records)
         rows = records
         if not self._ended:
             rows = records[-max(1, min(MOST_ROWS, console().height - OTHER_LINES)) :]
-            rows = [best, *rows] if best and best not in rows else rows
+            rows = [kept, *rows] if kept and kept not in rows else rows
         parts: list[RenderableType] = []
         if rows or running:
-            parts.append(_table(rows, best, running))
+            parts.append(_table(rows, kept, running))
         if not self._ended and len(records) < self.epochs:
             parts += _foot(running or {"epoch": len(records) + 1}, self.epochs)
         return Group(*parts)
 
 
-def best_epoch(history: Sequence[Figures]) -> Figures | None:
-    """The record whose model is kept: the lowest first figure on dev, such as WER, then the next, then the earliest.
-
-    None without any.
-    """
-    names = next(filter(None, map(_measures, history)), [])
-    scored = [record for record in history if names and _number(record, names[0]) is not None]
-    return min(scored, key=lambda record: [_number(record, name) or 0.0 for name in names], default=None)
-
-
-def _measures(record: Figures) -> list[str]:
-    """The names of the figures on dev, in the order in which they decide."""
-    return [name for name in record if name.startswith("dev_") and name in WORDS]
+def kept_epoch(history: Sequence[Figures]) -> Figures | None:
+    """The record of the epoch whose model is there at the end: the last that is `kept`; None without any."""
+    return next((record for record in reversed(history) if record.get("kept")), None)
 
 
 def step_line(figures: Figures) -> str:
@@ -192,13 +182,13 @@ def _in_words(figures: Figures, *names: str) -> str:
     return ", ".join(filter(None, (_text(figures, name, WORDS[name]) for name in names)))
 
 
-def _table(rows: Sequence[Figures], best: Figures | None, running: Figures | None) -> "Text":
+def _table(rows: Sequence[Figures], kept: Figures | None, running: Figures | None) -> "Text":
     """The epochs in lines, with fewer columns where the terminal is narrow."""
     from rich.text import Text  # a table of Rich's takes 5 ms to draw, this takes 1
 
     rows = [*rows, running] if running else rows
     columns = {heading: _column(heading, [_text(row, *figure) for row in rows]) for heading, figure in COLUMNS.items()}
-    notes = ["", *(_notes(row, row is best) for row in rows)]
+    notes = ["", *(_notes(row, row is kept) for row in rows)]
     hidden = set(OF_SPEECH if any("tokens_per_s" in row for row in rows) else OF_TEXT)
     found = {heading for heading, (name, _) in COLUMNS.items() if any(name in row for row in rows)}
     hidden |= {"dev WER", "CER", "dev perplexity"} if "PER" in found else {"PER"}
@@ -213,7 +203,7 @@ def _table(rows: Sequence[Figures], best: Figures | None, running: Figures | Non
     first, *lines = map(GAP.join, zip(*columns.values(), notes, strict=True))
     table = Text(no_wrap=True, overflow="ellipsis").append(first.rstrip(), "bold underline")
     for row, line in zip(rows, lines, strict=True):
-        table.append(f"\n{line.rstrip()}", "bold green" if row is best else "cyan" if row is running else None)
+        table.append(f"\n{line.rstrip()}", "bold green" if row is kept else "cyan" if row is running else None)
     return table
 
 
@@ -222,9 +212,9 @@ def _column(heading: str, cells: Sequence[str]) -> list[str]:
     return [cell.rjust(width) for cell in (heading, *cells)]
 
 
-def _notes(record: Figures, is_best: bool) -> str:
+def _notes(record: Figures, is_kept: bool) -> str:
     troubles = (f"{number:.0f} {what}" for name, what in NOTES.items() if (number := _number(record, name)))
-    return ", ".join([*(["best"] if is_best else []), *troubles])
+    return ", ".join([*(["kept"] if is_kept else []), *troubles])
 
 
 def _foot(running: Figures, epochs: int) -> "list[RenderableType]":

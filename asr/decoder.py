@@ -19,7 +19,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, MinLen
 from numpy.typing import NDArray
 
-from asr.config import settings
+from asr.config import Precision, settings
 from asr.errors import ConfigError, ModelError
 from asr.lexicon.entries import Lexicon
 from asr.lm.ngram import NGramModel
@@ -68,7 +68,7 @@ class DecodingConfig:
     """The model hears an utterance as often, each time as if the speaker's vocal tract were so many times as long; the
     mean of the probabilities is searched.
     """
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """The model computes in it; `auto` is bfloat16 where the device does, so figures depend a little on that."""
 
 

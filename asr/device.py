@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Barrier
-from typing import Literal
 
 import torch
 
@@ -191,11 +190,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(allowed)
 
 
-Precision = Literal["auto", "float32", "bfloat16"]
-
-
-def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """What a device is to compute in; `auto` is bfloat16 where it does so itself, else float32."""
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """What a device is to compute in, by `asr.config.Precision`; `auto` is bfloat16 where it does so itself, else float32."""
     quick = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
     return torch.bfloat16 if quick else torch.float32
 

@@ -10,8 +10,8 @@ from asr.files import make_folder
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter as Writer
 
-PLACES = {"epoch", "epochs", "step", "steps"}
-"""What says when, and is no figure."""
+PLACES = {"epoch", "epochs", "step", "steps", "kept"}
+"""What says when, or which, and is no figure."""
 
 
 class Events:

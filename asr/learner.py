@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from asr.device import Precision, dtype_of
+from asr.config import Precision
+from asr.device import dtype_of
 from asr.optimizer import Optimizer, OptimizerConfig
 from asr.task import Batch, Draw, Tally, Task
 

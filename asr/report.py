@@ -7,7 +7,7 @@ from typing import Any
 
 from asr import __version__, card
 from asr.confidence import Bin
-from asr.dashboard import best_epoch
+from asr.dashboard import kept_epoch
 from asr.files import writing
 from asr.scoring.figures import FILE, Figures, Results, write_results
 
@@ -105,12 +105,12 @@ def draw_training(history: Sequence[Mapping[str, Any]], path: Path) -> bool:
     _draw(rates, history, "dev_per", 100, color=PER, label="dev PER", linewidth=0.8, markersize=3)
     _draw(rates, history, "dev_perplexity", color=WER, label="dev perplexity")
     of_text = any("dev_perplexity" in record for record in history)
-    if (best := best_epoch(history)) and not of_text:
-        name = "WER" if "dev_wer" in best else "PER"
-        epoch, rate = best["epoch"], 100 * best[f"dev_{name.lower()}"]
+    if (kept := kept_epoch(history)) and not of_text:
+        name = "WER" if "dev_wer" in kept else "PER"
+        epoch, rate = kept["epoch"], 100 * kept[f"dev_{name.lower()}"]
         dot = {"marker": "o", "markersize": 7, "markeredgecolor": "white", "linestyle": ""}
         rates.plot(
-            epoch, rate, **dot, color=WER if name == "WER" else PER, label=f"best {name}: {rate:.2f} %, epoch {epoch}"
+            epoch, rate, **dot, color=WER if name == "WER" else PER, label=f"kept: {name} {rate:.2f} %, epoch {epoch}"
         )
     _arrange(above, "loss a token" if of_text else "CTC loss a token", LOSS)
     _arrange(rates, "perplexity on dev" if of_text else "error rate on dev, %", WER)

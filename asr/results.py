@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from asr.dashboard import best_epoch
+from asr.dashboard import kept_epoch
 from asr.errors import AsrError, DataError
 from asr.files import digest, read_json_lines
 from asr.model_folder import WEIGHTS
@@ -55,8 +55,16 @@ HEADINGS = {
     "remark": "remark",
 }
 DISPENSABLE = (
-    *("hardware", "commit", "training_time", "scored_on"),
-    *("seed", "parameters", "words", "training_hours", "language_model", "cer"),
+    "hardware",
+    "commit",
+    "training_time",
+    "scored_on",
+    "seed",
+    "parameters",
+    "words",
+    "training_hours",
+    "language_model",
+    "cer",
 )
 """What a terminal that is too narrow goes without, in this order."""
 NUMBERS = ("wer", "cer", "words", "training_hours", "parameters")
@@ -184,11 +192,11 @@ def _state(folder: Path) -> str:
     if any((folder / "score").glob("*.json")):
         return "scored by an earlier version: score again with --force"
     history = folder / "training" / "history.jsonl"
-    best = best_epoch(read_json_lines(history)) if history.is_file() else None
-    goal = next((name for name in ("WER", "PER") if best and f"dev_{name.lower()}" in best), None)
-    if best is None or goal is None:
+    kept = kept_epoch(read_json_lines(history)) if history.is_file() else None
+    goal = next((name for name in ("WER", "PER") if kept and f"dev_{name.lower()}" in kept), None)
+    if kept is None or goal is None:
         return "not trained yet"
-    return f"not scored yet; best {goal} on dev {best[f'dev_{goal.lower()}']:.2%}, epoch {best['epoch']}"
+    return f"not scored yet; {goal} on dev {kept[f'dev_{goal.lower()}']:.2%}, epoch {kept['epoch']}"
 
 
 def _made_with(folder: Path, results: Results) -> bool:

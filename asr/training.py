@@ -19,9 +19,9 @@ from annotated_types import Ge, Gt
 
 from asr import preflight
 from asr.checkpoint import halved, save_model, set_aside
-from asr.config import settings
+from asr.config import Precision, settings
 from asr.dashboard import Dashboard
-from asr.device import Precision, available_memory_bytes, keep_freed_memory, peak_memory_bytes, return_freed_memory
+from asr.device import available_memory_bytes, keep_freed_memory, peak_memory_bytes, return_freed_memory
 from asr.distributed import stop_requests
 from asr.errors import AsrError, Interrupted
 from asr.events import Events
@@ -58,7 +58,7 @@ class RunConfig:
     """Epochs without a better figure on dev after which training ends; 0 means it never ends early."""
     keep: Literal["best", "last"] = "best"
     """Of all epochs' models, the one with the best figure on dev; or the last, where greedy decoding does not show what
-    the model is for: CTC-CRF makes it better for a search, and often worse without. Then there is no patience.
+    the model is for: CTC-CRF makes it better for a search, and often worse without. That goes without `patience`.
     """
     precision: Precision = "auto"
     """`auto` is bfloat16 where the device computes in it (never the loss), else float32."""
@@ -67,6 +67,12 @@ class RunConfig:
     seed: int = 1
     save_every_s: Annotated[float, Ge(0)] = 300.0
     """Seconds between two writings of the state that a killed run goes on from; each epoch's end writes it too."""
+
+    def __post_init__(self) -> None:
+        if self.patience and self.keep == "last":
+            raise ValueError(
+                f'patience = {self.patience} waits for a better model, and keep = "last" takes any: set one'
+            )
 
 
 @dataclass
@@ -264,9 +270,10 @@ class Trainer:
                 **{f"dev_{name}": round(value, 5) for name, value in score.figures.items()},
                 "dev_seconds": round(time.monotonic() - began, 1),
                 "memory_gb": round(max(self.processes.gather(peak_memory_bytes(self.device))) / 1e9, 3),
+                "kept": progress.improves(epoch, score.figures, self.config.keep == "last"),
             }
             progress.history.append(record)
-            if progress.improves(epoch, score.figures, self.config.keep == "last") and self.processes.first:
+            if record["kept"] and self.processes.first:
                 save_model(self.checkpoint, model_folder, card(progress), self.task.prove, half)
         self.dashboard.epoch(record)
         if self.events:

@@ -42,7 +42,8 @@ ONE_CORE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 START_S = 10.0
 
 STAGES = """
-import contextlib, sys, time
+import sys, time
+from contextlib import ExitStack
 marks = [("interpreter", float(sys.argv[1]), 0.0)]
 def mark(name): marks.append((name, time.time(), time.process_time()))
 from pathlib import Path
@@ -51,8 +52,8 @@ mark("command line")
 import cli
 mark("numpy"); import numpy
 mark("search, begun"); import asr.head_start
-begun = contextlib.nullcontext() if greedy else asr.head_start.begin(folder)
-decoder = begun.__enter__()
+search = ExitStack()
+decoder = None if greedy else search.enter_context(asr.head_start.begin(folder))
 mark("torch"); import torch
 mark("torchaudio"); import torchaudio
 mark("other modules")
@@ -66,7 +67,7 @@ mark("audio"); waveform = read(path, recognizer.sample_rate_hz)
 mark("features and model"); matrix = recognizer.matrix(waveform, recognizer.sample_rate_hz)
 mark("search, awaited; decoding"); reader.read([matrix], [len(waveform) / recognizer.sample_rate_hz])
 mark("end")
-begun.__exit__(None, None, None)
+search.close()
 import json
 steps = {name: (end - at, end_cpu - cpu) for (name, at, cpu), (_, end, end_cpu) in zip(marks, marks[1:])}
 print(json.dumps(steps))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.errors import LiveError
 
 from asr import dashboard, progress
-from asr.dashboard import Dashboard, best_epoch, epoch_line, step_line
+from asr.dashboard import Dashboard, epoch_line, kept_epoch, step_line
 from asr.progress import bar, say
 
 FIGURES = {
@@ -192,13 +192,12 @@ def test_a_training_that_goes_on_was_advised_before(capsys):
 # at a terminal
 
 
-def test_the_best_epoch():
-    first, tie, better_cer = record(1, 0.3), record(2, 0.3), record(3, 0.3, dev_cer=0.1)
-    assert best_epoch([]) is None
-    assert best_epoch([{"epoch": 1, "loss": 2.0}]) is None
-    assert best_epoch([first, tie]) is first
-    assert best_epoch([first, tie, better_cer, {"epoch": 4}]) is better_cer
-    assert best_epoch([first, {"epoch": 2, "dev_wer": 0.2}]) == {"epoch": 2, "dev_wer": 0.2}
+def test_the_epoch_that_is_kept():
+    first, worse, last = record(1, 0.3, kept=True), record(2, 0.4, kept=False), record(3, 0.3, kept=True)
+    assert kept_epoch([]) is None
+    assert kept_epoch([{"epoch": 1, "loss": 2.0}]) is None
+    assert kept_epoch([first, worse]) is first
+    assert kept_epoch([first, worse, last, {"epoch": 4}]) is last
 
 
 def test_a_table_stays_on_the_terminal_at_the_end(make_terminal):
@@ -206,11 +205,11 @@ def test_a_table_stays_on_the_terminal_at_the_end(make_terminal):
     with Dashboard(3) as board:
         for epoch, wer in ((1, 1.25), (2, 0.5), (3, 0.75)):
             board.step({**FIGURES, "epoch": epoch, "step": 1})
-            board.epoch(record(epoch, wer, skipped=2 * (epoch == 3), infeasible=4 * (epoch == 2)))
+            board.epoch(record(epoch, wer, skipped=2 * (epoch == 3), infeasible=4 * (epoch == 2), kept=epoch < 3))
     assert screen() == [
         "epoch   loss  dev WER     CER  learning rate  speed  time",
         "    1  1.234  125.00%  62.50%        9.8e-04   114x  1:02",
-        "    2  1.234   50.00%  25.00%        9.8e-04   114x  1:02  best, 4 too short",
+        "    2  1.234   50.00%  25.00%        9.8e-04   114x  1:02  kept, 4 too short",
         "    3  1.234   75.00%  37.50%        9.8e-04   114x  1:02  2 skipped",
     ]
 
@@ -248,9 +247,9 @@ def test_a_broken_off_epoch_is_in_the_table_that_stays(make_terminal, monkeypatc
     assert len(screen()) == 4
 
 
-def test_only_the_last_epochs_and_the_best_while_it_runs_but_all_at_the_end(make_terminal):
+def test_only_the_last_epochs_and_the_kept_while_it_runs_but_all_at_the_end(make_terminal):
     screen = make_terminal()
-    history = [record(epoch, 0.5 - 0.1 * (epoch == 2)) for epoch in range(1, 30)]
+    history = [record(epoch, kept=epoch <= 2) for epoch in range(1, 30)]
     with Dashboard(30, history) as board:
         shown = [line.split()[0] for line in drawn(board, 100)[1:-2]]
         assert shown == ["2", *(str(epoch) for epoch in range(22, 30))]
@@ -262,7 +261,7 @@ def test_only_the_last_epochs_and_the_best_while_it_runs_but_all_at_the_end(make
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_it_fits_the_terminal(make_terminal, width, height):
     make_terminal(width, height)
-    board = Dashboard(300, [record(epoch, 9.0 / epoch, skipped=epoch % 2) for epoch in range(1, 150)])
+    board = Dashboard(300, [record(epoch, 9.0 / epoch, skipped=epoch % 2, kept=True) for epoch in range(1, 150)])
     board.step({**FIGURES, "epoch": 150, "epochs": 300, "step": 1700, "steps": 12000})
     time.sleep(0.01)
     board.step({**FIGURES, "epoch": 150, "epochs": 300, "step": 1701, "steps": 12000})
@@ -273,7 +272,7 @@ def test_it_fits_the_terminal(make_terminal, width, height):
     assert "…" not in text
     assert "dev WER" in text
     assert "6.04%  3.02%" in text
-    assert "best, 1 skipped" in text
+    assert "kept, 1 skipped" in text
     assert ("learning rate" in text) == (width > 60)
     assert re.search("epoch 150/300  .*  1701/12000  left: .*, training 12 min", text)
 
@@ -282,12 +281,12 @@ def test_records_of_an_earlier_version_are_shown_as_far_as_they_go(make_terminal
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     screen = make_terminal()
     with Dashboard(4, [{"epoch": 1}, {"epoch": 2, "loss": None, "dev_wer": 0.5}]) as board:
-        board.epoch({"epoch": 3, "dev_wer": 0.25, "times_real_time": float("inf"), "seconds": 3723.4})
+        board.epoch({"epoch": 3, "dev_wer": 0.25, "kept": True, "times_real_time": float("inf"), "seconds": 3723.4})
         board.step({"epoch": 4, "epochs": 4, "step": 1, "steps": 2})
     assert screen()[1:] == [
         "    1",
         "    2         50.00%",
-        "    3         25.00%                       infx  1:02:03  best",
+        "    3         25.00%                       infx  1:02:03  kept",
         "    4                                               0:00",
     ]
 
@@ -387,17 +386,13 @@ def test_a_language_model_has_a_table_of_its_own(make_terminal):
     with Dashboard(2) as board:
         board.step({"epoch": 1, "epochs": 2, "step": 1, "steps": 9, "loss": 6.0, "tokens_per_s": 3000.0})
         assert drawn(board, 100)[0] == "epoch   loss  dev perplexity  learning rate  tokens/s  time"
-        board.epoch(text_record(1, 151.2))
-        board.epoch(text_record(2, 162.3))
+        board.epoch({**text_record(1, 151.2), "kept": True})
+        board.epoch({**text_record(2, 162.3), "kept": False})
     assert screen() == [
         "epoch   loss  dev perplexity  learning rate  tokens/s  time",
-        "    1  5.100          151.20        1.0e-03      3142  1:02  best",
+        "    1  5.100          151.20        1.0e-03      3142  1:02  kept",
         "    2  5.100          162.30        1.0e-03      3142  1:02",
     ]
-
-
-def test_the_best_epoch_of_a_language_model():
-    assert best_epoch([text_record(1, 9.0), text_record(2, 7.0), text_record(3, 7.0), {"epoch": 4}])["epoch"] == 2
 
 
 def test_a_language_model_gets_no_advice_on_recordings(capsys):
@@ -415,14 +410,9 @@ def test_a_pronunciation_model_has_a_table_of_its_own(make_terminal):
     screen = make_terminal()
     with Dashboard(2) as board:
         board.epoch(word_record(1, 0.08, 0.31))
-        board.epoch(word_record(2, 0.07, 0.32))
+        board.epoch({**word_record(2, 0.07, 0.32), "kept": True})
     assert screen() == [
         "epoch   loss  dev WER    PER  learning rate  tokens/s  time",
         "    1  0.500   31.00%  8.00%        1.0e-03      3142  1:02",
-        "    2  0.500   32.00%  7.00%        1.0e-03      3142  1:02  best",
+        "    2  0.500   32.00%  7.00%        1.0e-03      3142  1:02  kept",
     ]
-
-
-def test_the_first_figure_on_dev_decides_on_the_best_epoch_and_the_next_where_it_is_a_tie():
-    assert best_epoch([word_record(1, 0.07, 0.32), word_record(2, 0.08, 0.31)])["epoch"] == 1
-    assert best_epoch([word_record(1, 0.07, 0.32), word_record(2, 0.07, 0.31)])["epoch"] == 2

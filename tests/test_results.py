@@ -87,7 +87,7 @@ def test_an_experiment_without_results_says_how_far_it_has_come(tmp_path):
     for name in ("prepared", "trained", "older"):
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "stages.json", {})
-    epochs = [{"epoch": 1, "dev_wer": 0.5}, {"epoch": 2, "dev_wer": 0.25}, {"epoch": 3, "dev_wer": 0.75}]
+    epochs = [{"epoch": 1, "dev_wer": 0.5}, {"epoch": 2, "dev_wer": 0.25, "kept": True}, {"epoch": 3, "dev_wer": 0.75}]
     write_json_lines(tmp_path / "trained" / "training" / "history.jsonl", epochs)
     write_json(tmp_path / "older" / "score" / "test.json", {"wer": 0.5})
     rows, errors = collect([tmp_path])
@@ -95,7 +95,7 @@ def test_an_experiment_without_results_says_how_far_it_has_come(tmp_path):
     assert rows == [
         Row("older", remark="scored by an earlier version: score again with --force"),
         Row("prepared", remark="not trained yet"),
-        Row("trained", remark="not scored yet; best WER on dev 25.00%, epoch 2"),
+        Row("trained", remark="not scored yet; WER on dev 25.00%, epoch 2"),
     ]
 
 

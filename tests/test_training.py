@@ -16,6 +16,7 @@ from conftest import single_threaded
 from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create, load_model
 from asr.config import to_table
+from asr.dashboard import kept_epoch
 from asr.dataset import load
 from asr.errors import AsrError, Interrupted
 from asr.features import FeatureConfig
@@ -110,6 +111,7 @@ def test_the_loss_falls(utterances, tmp_path):
 def test_the_best_model_is_what_is_saved(unbroken):
     progress, _, folder = unbroken
     assert progress.best_wer == min(record["dev_wer"] for record in progress.history)
+    assert kept_epoch(progress.history)["dev_wer"] == progress.best_wer
     assert (folder / "model" / "README.md").read_text() == f"{progress.best_wer}"
     assert load_model(folder / "model").vocabulary.tokens[1:] == ("a", "b")
     lines = (folder / "training" / "history.jsonl").read_text().splitlines()
@@ -122,7 +124,13 @@ def test_or_the_last(utterances, tmp_path, monkeypatch):
     monkeypatch.setattr(made.task, "evaluate", lambda tally: Score({"wer": next(figures), "cer": 0.0}))
     progress = run(made, tmp_path)
     assert (progress.best_epoch, progress.best_wer) == (3, 0.3)
+    assert [record["kept"] for record in progress.history] == [True, True, True]
     assert (tmp_path / "model" / "README.md").read_text() == "0.3"
+
+
+def test_whoever_takes_the_last_does_not_wait_for_a_better_one():
+    with pytest.raises(ValueError, match='patience = 3 waits for a better model, and keep = "last" takes any'):
+        TrainingConfig(keep="last", patience=3)
 
 
 @pytest.mark.parametrize(("there", "most"), [(100, 30.0), (10, 5)])

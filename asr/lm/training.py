@@ -93,8 +93,8 @@ def train(
         key = processes.from_first(lambda: _run_key(texts, config, dev))
         trainer = Trainer(task, config.training, config.optimizer)
         progress = trainer.run(out / "training" / "state.pt", out / "model", key, card)
-    best = f"perplexity {progress.best_perplexity:.2f} per token"
-    say(f"train: best on dev in epoch {progress.best_epoch}, {best}: {out / 'model'}")
+    measure = f"perplexity {progress.best_perplexity:.2f} per token"
+    say(f"train: kept epoch {progress.best_epoch}, {measure} on dev: {out / 'model'}")
     return out / "model"
 
 

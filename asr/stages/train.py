@@ -50,7 +50,7 @@ def work(place: Workplace) -> list[Path]:
 
     run_key = place.processes.from_first(lambda: digest_of(inputs(place)))
     progress = trainer.run(place.state, place.model, run_key, card)
-    say(f"train: best on dev in epoch {progress.best_epoch}, {goal} {progress.best(goal):.2%}: {place.model}")
+    say(f"train: kept epoch {progress.best_epoch}, {goal} {progress.best(goal):.2%} on dev: {place.model}")
     # not the model card: the scores are written into it
     return [place.model / name for name in FILES]
 
