@@ -191,7 +191,7 @@ def one_thread() -> Iterator[None]:
 
 
 def dtype_of(precision: str, device: torch.device) -> torch.dtype:
-    """What a device is to compute in, by `asr.config.Precision`; `auto` is bfloat16 where it does so itself, else float32."""
+    """What a device is to compute in: see `asr.config.Precision`. `auto` is bfloat16 where it does so itself."""
     quick = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
     return torch.bfloat16 if quick else torch.float32
 
