@@ -217,6 +217,33 @@ def _mp3_header_s(path: Path, sample_rate_hz: int) -> float | None:
 
 
 def _ffmpeg_pieces(container: InputContainer, promised_s: float | None) -> Iterator[Waveform]:
+    """Of many frames each, as each would have its price in Python; what can be read comes before the error."""
+    fifo, damage = av.AudioFifo(), None
+    try:
+        for frame in _frames(container, promised_s):
+            frame.pts = None  # gaps are nothing to it
+            try:
+                fifo.write(frame)
+            except ValueError:  # it has other channels than those before
+                yield from _rest(fifo)
+                fifo = av.AudioFifo()
+                fifo.write(frame)
+            if fifo.samples >= PIECE_SAMPLES:
+                yield from _rest(fifo)
+    except _DECODER_ERRORS as error:
+        damage = error
+    yield from _rest(fifo)
+    if damage:
+        raise damage
+
+
+def _rest(fifo: av.AudioFifo) -> Iterator[Waveform]:
+    frame = fifo.read()
+    if frame is not None:
+        yield _mono(frame)
+
+
+def _frames(container: InputContainer, promised_s: float | None) -> Iterator[AudioFrame]:
     stream = container.streams.audio[0]
     end_s = lost_s = 0.0
     for packet in container.demux(stream):
@@ -230,7 +257,7 @@ def _ffmpeg_pieces(container: InputContainer, promised_s: float | None) -> Itera
                 raise EOFError
             # By the clock, not by the samples: the pauses of a call may never have been sent.
             end_s = (end_s if frame.time is None else frame.time) + frame.samples / frame.sample_rate
-            yield _mono(frame)
+            yield frame
         if lost_s > TOLERANCE_S:
             raise EOFError
     if promised_s is not None and end_s < promised_s - TOLERANCE_S:
