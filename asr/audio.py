@@ -218,16 +218,14 @@ def _mp3_header_s(path: Path, sample_rate_hz: int) -> float | None:
 
 def _ffmpeg_pieces(container: InputContainer, promised_s: float | None) -> Iterator[Waveform]:
     """Of many frames each, as each would have its price in Python; what can be read comes before the error."""
-    fifo, damage = av.AudioFifo(), None
+    fifo, kind, damage = av.AudioFifo(), None, None
     try:
         for frame in _frames(container, promised_s):
-            frame.pts = None  # gaps are nothing to it
-            try:
-                fifo.write(frame)
-            except ValueError:  # it has other channels than those before
+            if (next_kind := (frame.format.name, frame.layout.name)) != kind:  # it would take one for the other
                 yield from _rest(fifo)
-                fifo = av.AudioFifo()
-                fifo.write(frame)
+                fifo, kind = av.AudioFifo(), next_kind
+            frame.pts = None  # it knows no gaps
+            fifo.write(frame)
             if fifo.samples >= PIECE_SAMPLES:
                 yield from _rest(fifo)
     except _DECODER_ERRORS as error:
