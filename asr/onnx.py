@@ -106,6 +106,8 @@ def open_session(path: Path, threads: int | None = None, cuda: bool = False) -> 
     options.intra_op_num_threads = threads or torch.get_num_threads()
     # threads that spin while they wait take cores from other programs, and are slower where such are at work
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # on CPUs without VNNI, products of 8 bits are to be exact: whatever they were, weights are signed by then
+    options.add_session_config_entry("session.x64quantprecision", "1")
     # beyond this level lies a layout of images that costs more to enter and leave than it saves in two convolutions
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     providers = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
@@ -150,8 +152,9 @@ def to_int8(graph: bytes) -> bytes:
     The LSTMs are nearly all of the weights and most of the work; of a Transformer, the products with weights are. What
     the convolutions put out has outliers: 8 bits for the projection behind them made the log-probabilities four times
     as wrong as all the LSTMs together, to save less than a tenth of the time. The weights are unsigned: on CPUs without
-    VNNI, products with signed ones overflow. What goes into a layer gets 8 bits as it comes, with one scale for the
-    whole batch: an utterance's log-probabilities depend a little on the others of its batch.
+    VNNI, products with signed ones overflow (`open_session` sees to that too). What goes into a layer gets 8 bits as it
+    comes, with one scale for the whole batch: an utterance's log-probabilities depend a little on the others of its
+    batch.
 
     Raises:
         ModelError: It is a graph of cells that ONNX Runtime does not have in 8 bits.

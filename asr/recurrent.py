@@ -132,8 +132,17 @@ class UnidirectionalLSTM(nn.Module):
         Returns:
             (B, T, H), meaningless beyond each length, and the state after the last of T.
         """
-        outputs: tuple[Tensor, State] = self.lstm(inputs, state)
-        return outputs
+        kind = inputs.device.type
+        if inputs.is_cuda or not torch.is_autocast_enabled(kind):
+            outputs: tuple[Tensor, State] = self.lstm(inputs, state)
+            return outputs
+        # by itself, autocast takes oneDNN's layer, which there is not on every processor
+        dtype = torch.get_autocast_dtype(kind)
+        state = state or _zeros("lstm", inputs.new_zeros(1, len(inputs), self.lstm.hidden_size))
+        inputs, *tensors = (tensor.to(dtype) for tensor in (inputs, *state, *self.lstm.parameters()))
+        with torch.autocast(kind, enabled=False):
+            heard, *last = KERNELS["lstm"](inputs, tensors[:2], tensors[2:], True, 1, 0.0, self.training, False, True)
+        return heard, (last[0], last[1])
 
 
 def _matrices(layer: nn.Module, cell: type[Cell]) -> Iterator[tuple[Tensor, int]]:

@@ -9,7 +9,7 @@ from asr.card import card_of
 from asr.errors import DataError, ModelError
 from asr.files import read_json_lines, write_json_lines
 from asr.manifest import read_manifest, write_manifest
-from asr.scoring.figures import read_results, write_results
+from asr.scoring.figures import digest_of_references, read_results, write_results
 from asr.verification import Comparison, Verification, card_complaints, choose_claims, verify
 
 TEST, BEAM, DEV = figures(), figures(decoding="beam"), figures(split="dev", references="ef" * 32)
@@ -22,6 +22,15 @@ def exp(tones, tmp_path):
     for name in ("model", "data"):
         shutil.copytree(tones / name, tmp_path / name)
     return tmp_path
+
+
+def with_longer_references(exp):
+    """Appends a word to each reference of dev, which the model never hears, and claims to have been scored so."""
+    manifest = exp / "data" / "dev.jsonl"
+    utterances = [replace(each, text=f"{each.text} a") for each in read_manifest(manifest)]
+    write_manifest(manifest, utterances)
+    words = sum(len(each.text.split()) for each in utterances)
+    claim_anew(exp, references=digest_of_references((each.id, each.text) for each in utterances), words=words)
 
 
 def claim_anew(exp, card=True, **changes):
@@ -61,6 +70,7 @@ def test_the_split_is_known_by_its_references(exp):
 
 
 def test_a_claim_that_is_too_good_is_found_out(exp, capsys):
+    with_longer_references(exp)
     claim_anew(exp, substitutions=0, deletions=0, insertions=0, wrong_sentences=0)
     assert read_results(exp / "model" / "results.json").scores[0].split == "dev"
     found = verify(exp / "model", exp / "data" / "dev.jsonl", device="cpu")
