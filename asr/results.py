@@ -192,10 +192,13 @@ def _state(folder: Path) -> str:
     if any((folder / "score").glob("*.json")):
         return "scored by an earlier version: score again with --force"
     history = folder / "training" / "history.jsonl"
-    kept = kept_epoch(read_json_lines(history)) if history.is_file() else None
+    records = read_json_lines(history) if history.is_file() else []
+    if not records:
+        return "not trained yet"
+    kept = kept_epoch(records)
     goal = next((name for name in ("WER", "PER") if kept and f"dev_{name.lower()}" in kept), None)
     if kept is None or goal is None:
-        return "not trained yet"
+        return "not scored yet"
     return f"not scored yet; {goal} on dev {kept[f'dev_{goal.lower()}']:.2%}, epoch {kept['epoch']}"
 
 

@@ -89,6 +89,8 @@ def test_an_experiment_without_results_says_how_far_it_has_come(tmp_path):
         write_json(tmp_path / name / "stages.json", {})
     epochs = [{"epoch": 1, "dev_wer": 0.5}, {"epoch": 2, "dev_wer": 0.25, "kept": True}, {"epoch": 3, "dev_wer": 0.75}]
     write_json_lines(tmp_path / "trained" / "training" / "history.jsonl", epochs)
+    write_json_lines(tmp_path / "trained-before" / "training" / "history.jsonl", [{"epoch": 1, "dev_wer": 0.5}])
+    write_json(tmp_path / "trained-before" / "stages.json", {})
     write_json(tmp_path / "older" / "score" / "test.json", {"wer": 0.5})
     rows, errors = collect([tmp_path])
     assert not errors
@@ -96,6 +98,7 @@ def test_an_experiment_without_results_says_how_far_it_has_come(tmp_path):
         Row("older", remark="scored by an earlier version: score again with --force"),
         Row("prepared", remark="not trained yet"),
         Row("trained", remark="not scored yet; WER on dev 25.00%, epoch 2"),
+        Row("trained-before", remark="not scored yet"),
     ]
 
 
