@@ -9,16 +9,18 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asr.config import Precision
 from asr.device import dtype_of
 from asr.optimizer import Optimizer, OptimizerConfig
 from asr.task import Batch, Draw, Tally, Task
+
+DropoutSchedule = Literal["constant", "rise-and-fall"]
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Learner:
             model = DistributedDataParallel(model, gradient_as_bucket_view=True)
         self.model = model
         self.dtype = dtype_of(self.precision, self.device)
+        self.dropouts = [(part, part.p) for part in model.modules() if isinstance(part, nn.Dropout)]
         self.pending = Tally()
         self.pending_ids: list[str] = []
         self.pending_suspects: list[str] = []
@@ -67,6 +70,11 @@ class Learner:
             self.pending_suspects += [
                 i for i, loss in zip(batch.ids, losses.tolist(), strict=True) if not math.isfinite(loss)
             ]
+
+    def drop(self, share: float) -> None:
+        """Lets dropout take that share of what the model's settings say, 0 to 1."""
+        for part, whole in self.dropouts:
+            part.p = share * whole
 
     def rehearse(self, batch: Batch, draws: Sequence[Draw], epoch: int = 0) -> None:
         """Goes forwards and backwards over a batch and leaves no trace: to see whether it fits."""
@@ -116,3 +124,13 @@ class Learner:
     def _seed_dropout(self, epoch: int, number: int) -> None:
         name = f"{self.seed} {epoch} {number} {self.processes.rank}"
         torch.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 1)
+
+
+def dropout_share(done: float, schedule: DropoutSchedule) -> float:
+    """The share of the model's dropout in force when the share `done` of training is over.
+
+    Source: Cheng et al. 2017, "An exploration of dropout with LSTMs".
+    """
+    if schedule == "constant":
+        return 1.0
+    return max(0.0, (done - 0.2) / 0.3) if done < 0.5 else 2 * (1 - done)

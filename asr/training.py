@@ -26,7 +26,7 @@ from asr.distributed import stop_requests
 from asr.errors import AsrError, Interrupted
 from asr.events import Events
 from asr.files import write_json_lines
-from asr.learner import Learner
+from asr.learner import DropoutSchedule, Learner, dropout_share
 from asr.model import parameter_count
 from asr.optimizer import OptimizerConfig, learning_rate
 from asr.progress import say
@@ -60,6 +60,8 @@ class RunConfig:
     """Of all epochs' models, the one with the best figure on dev; or the last, where greedy decoding does not show what
     the model is for: CTC-CRF makes it better for a search, and often worse without. That goes without `patience`.
     """
+    dropout_schedule: DropoutSchedule = "constant"
+    """`rise-and-fall`: none for a fifth of training, more and more until half of it, then less and less to its end."""
     precision: Precision = "auto"
     """`auto` is bfloat16 where the device computes in it (never the loss), else float32."""
     weights: Literal["float32", "float16"] = "float32"
@@ -203,6 +205,8 @@ class Trainer:
         """One update of the weights by the batches of a group, of which this process has its own parts."""
         progress, began, waiting_s = self.progress, time.monotonic(), 0.0
         tokens = sum(self.task.tokens(draw) for draws in group for draw in draws)
+        done = (progress.epoch + progress.step / steps) / self.config.epochs
+        self.learner.drop(dropout_share(done, self.config.dropout_schedule))
         for number in range(len(group)):
             asked = time.monotonic()
             draws, batch = next(parts)
@@ -210,7 +214,7 @@ class Trainer:
             place, last = progress.step * self.optimizer_config.accumulate + number, number + 1 == len(group)
             with self.task.memory_trouble(batch, f"in epoch {progress.epoch + 1}"):
                 self.learner.add(batch, draws, tokens, progress.epoch, place, last)
-        tally = self.learner.update((progress.epoch + progress.step / steps) / self.config.epochs)
+        tally = self.learner.update(done)
         tally.waiting_s, tally.seconds = waiting_s, time.monotonic() - began
         return tally
 

@@ -10,7 +10,7 @@ from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create
 from asr.dataset import collate
 from asr.features import FeatureConfig
-from asr.learner import Learner
+from asr.learner import Learner, dropout_share
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
 from asr.speech import SpeechTask, TrainingConfig
@@ -241,3 +241,20 @@ def test_the_precision_is_the_one_asked_for(monkeypatch, precision, there, dtype
     chosen = replace(learner, precision=precision).dtype
     assert chosen == (torch.float32 if dtype == 32 else torch.bfloat16)
     assert replace(learner, precision="auto").dtype == (torch.bfloat16 if there else torch.float32)
+
+
+def test_dropout_rises_and_falls():
+    shares = [dropout_share(done, "rise-and-fall") for done in (0.0, 0.2, 0.35, 0.5, 0.75, 1.0)]
+    assert shares == pytest.approx([0.0, 0.0, 0.5, 1.0, 0.5, 0.0])
+    assert dropout_share(0.0, "constant") == dropout_share(0.9, "constant") == 1.0
+
+
+def test_without_its_share_dropout_is_none(items):
+    def loss(dropout, share):
+        learner = made(dropout=dropout)
+        learner.drop(share)
+        learner.add(collate(items), DRAWS, 10, 0, 0)
+        return learner.pending.loss
+
+    assert loss(0.5, 0.0) == loss(0.0, 1.0)
+    assert loss(0.5, 0.4) == loss(0.2, 1.0) != loss(0.5, 1.0)
