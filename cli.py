@@ -33,6 +33,7 @@ COMMANDS = (
     results.results,
     results.verify,
     models.models,
+    models.join,
     speech.tune,
     speech.transcribe,
     speech.listen,

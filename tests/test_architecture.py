@@ -56,6 +56,7 @@ LAYERS = [
     ["asr.assembly", "asr.training", "asr.tuned", "asr.server.launch", "asr.lag.gradient", "asr.lag.search"],
     [
         "asr.learner",
+        "asr.joining",
         "asr.state",
         "asr.preparation",
         "asr.report",

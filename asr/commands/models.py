@@ -1,6 +1,7 @@
 """The models at hand."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,3 +22,20 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         print(json.dumps([each.record() for each in found], indent=2, ensure_ascii=False))
         return
     print(shown(found, shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None), end="")
+
+
+def join(
+    parts: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model folders, or NAMEs of 'asr models'.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The joined model's folder.")],
+) -> None:
+    """Make one model of several that were trained apart: all are heard, and the mean of what they hear is put out.
+
+    They have networks of the same settings, and the same tokens. The search is tuned anew (asr tune), and no figure of
+    the parts holds for the whole.
+    """
+    from asr.joining import join
+    from asr.progress import say
+    from asr.shipped import find_model
+
+    joined = join([find_model(part) for part in parts], out)
+    say(f"join: {joined.config['model']['members']} networks: {out}")

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import status_of
+from test_checkpoint import fresh, make
+
+from asr.checkpoint import load_model, save_model
+from asr.ensemble import members
+from asr.errors import ConfigError, DataError
+from asr.files import read_json
+from asr.joining import join
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for seed in (1, 2):
+        make(tmp_path / str(seed), seed=seed)
+    return [tmp_path / "1", tmp_path / "2"]
+
+
+def heard(folder: Path):
+    model = load_model(folder).model
+    with torch.no_grad():
+        return model(torch.randn(2, 20, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([20, 13]))[0]
+
+
+def test_it_hears_the_mean_of_what_its_parts_hear(folders, tmp_path):
+    join(folders, tmp_path / "both")
+    first, second = (heard(folder).exp() for folder in folders)
+    assert (first - second).abs().max() > 0.01
+    torch.testing.assert_close(heard(tmp_path / "both").exp(), (first + second) / 2)
+    card = (tmp_path / "both" / "README.md").read_text()
+    assert all(str(folder) in card for folder in folders)
+
+
+def test_what_was_joined_can_be_joined_again(folders, tmp_path):
+    join(folders, tmp_path / "both")
+    join([tmp_path / "both", folders[0]], tmp_path / "three")
+    assert len(members(load_model(tmp_path / "three").model)) == 3
+    first, second = (heard(folder).exp() for folder in folders)
+    torch.testing.assert_close(heard(tmp_path / "three").exp(), (2 * first + second) / 3)
+
+
+@pytest.mark.parametrize(("halves", "bits"), [((True, True), 16), ((True, False), 32)])
+def test_weights_take_half_the_bytes_where_those_of_all_did(tmp_path, halves, bits):
+    for number, half in enumerate(halves):
+        save_model(fresh(seed=number), tmp_path / str(number), "# card\n", half=half)
+    parts = [tmp_path / "0", tmp_path / "1"]
+    join(parts, tmp_path / "both")
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (*parts, tmp_path / "both")]
+    numbers = sum(value.numel() for value in load_model(tmp_path / "both").weights().values())
+    assert sizes[2] > numbers * bits / 8
+    assert sizes[2] < numbers * bits / 8 + 6000
+    torch.testing.assert_close(heard(tmp_path / "both").exp(), sum(heard(folder).exp() for folder in parts) / 2)
+
+
+def test_settings_that_differ_are_named(folders, tmp_path):
+    make(tmp_path / "wide", hidden=5)
+    make(tmp_path / "wordy", alphabet=" abc")
+    with pytest.raises(ConfigError, match=r"1 and .*wide: cannot be joined: model.hidden is 4 and 5"):
+        join([folders[0], tmp_path / "wide"], tmp_path / "both")
+    with pytest.raises(ConfigError, match="wordy: cannot be joined: their tokens differ"):
+        join([folders[0], tmp_path / "wordy"], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+def test_dropout_may_differ_and_normalisation_may_not(folders, tmp_path):
+    save_model(fresh(seed=3, dropout=0.4), tmp_path / "dropout", "# card\n")
+    join([folders[0], tmp_path / "dropout"], tmp_path / "both")
+    level = fresh(seed=4)
+    level.features.mean += 1
+    save_model(level, tmp_path / "level", "# card\n")
+    with pytest.raises(ConfigError, match="each normalises by its own training data"):
+        join([folders[0], tmp_path / "level"], tmp_path / "other")
+
+
+def test_nothing_is_written_over(folders, tmp_path):
+    with pytest.raises(DataError, match="there already"):
+        join(folders, folders[0])
+    with pytest.raises(ConfigError, match="two models or more"):
+        join(folders[:1], tmp_path / "one")
+
+
+def test_by_command(folders, tmp_path, capsys):
+    assert status_of("join", *map(str, folders), "--out", str(tmp_path / "both")) == 0
+    assert read_json(tmp_path / "both" / "config.json")["model"]["members"] == 2
+    assert status_of("join", str(folders[0]), str(tmp_path / "none"), "--out", str(tmp_path / "x")) == 1
+    assert "none" in capsys.readouterr().err
