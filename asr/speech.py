@@ -103,8 +103,9 @@ class SpeechTask:
         draws = list(self.processes.share(draws)) or draws[:1]
         batch = next(load(self.train_set, [draws]))
         trial = preflight.Trial(batch, max(map(self.train_set.seconds, draws)), self.config.batch_s, self.device)
-        for data_set in (self.train_set, self.dev_set):
-            later_bytes += data_set.bytes_to_keep(self.config.keep_hours)
+        if self.device.type == "cpu":  # a GPU has a memory of its own, and recordings are not kept there
+            for data_set in (self.train_set, self.dev_set):
+                later_bytes += data_set.bytes_to_keep(self.config.keep_hours)
         with self.augmentation.slowly():
             return trial.run(lambda part: rehearse(part, draws[: len(part.ids)]), later_bytes)
 

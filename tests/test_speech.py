@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from asr import preflight
 from asr.augment import Augmentation, AugmentationConfig
 from asr.checkpoint import create
 from asr.dataset import collate
@@ -128,3 +129,14 @@ def test_where_nothing_is_heard_the_usual_causes_are_named():
     assert score.figures["wer"] == 1
     assert score.advice.startswith("nothing at all has been heard in dev, and 97% of the frames are blank. The usual")
     assert "training.batch_s = 120" in score.advice
+
+
+@pytest.mark.parametrize(("device", "kept_bytes"), [("cpu", 2 * 4 * 16000), ("cuda", 0)])
+def test_recordings_are_kept_in_the_memory_of_the_processor(monkeypatch, device, kept_bytes):
+    """Four utterances of a second each, in train as in dev, 16 bits a sample at 8 kHz."""
+    later = []
+    monkeypatch.setattr(preflight.Trial, "run", lambda trial, rehearse, later_bytes: later.append(later_bytes))
+    made = task(["", "", "", ""])
+    made.train_set.kept, made.device = made.dev_set.kept, torch.device(device)
+    made.try_longest(lambda batch, draws: None, 7)
+    assert later == [7 + kept_bytes]
