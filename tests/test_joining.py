@@ -42,6 +42,28 @@ def test_what_was_joined_can_be_joined_again(folders, tmp_path):
     torch.testing.assert_close(heard(tmp_path / "three").exp(), (2 * first + second) / 3)
 
 
+def test_weights_are_averaged_where_that_is_asked(folders, tmp_path):
+    join(folders, tmp_path / "mean", average=True)
+    first, second, mean = (load_model(folder).weights() for folder in (*folders, tmp_path / "mean"))
+    assert mean.keys() == first.keys()
+    assert any(not torch.equal(value, mean[name]) for name, value in first.items())
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+    assert "1, of averaged weights" in (tmp_path / "mean" / "README.md").read_text()
+
+
+def test_networks_heard_together_are_averaged_each_with_its_like(folders, tmp_path):
+    join(folders, tmp_path / "both")
+    join(folders[::-1], tmp_path / "turned")
+    join([tmp_path / "both", tmp_path / "turned"], tmp_path / "mean", average=True)
+    pair = [network.state_dict() for network in members(load_model(tmp_path / "mean").model)]
+    assert len(pair) == 2
+    for name, value in pair[0].items():
+        torch.testing.assert_close(value, pair[1][name])
+    with pytest.raises(ConfigError, match="model.members is 1 and 2"):
+        join([folders[0], tmp_path / "both"], tmp_path / "other", average=True)
+
+
 @pytest.mark.parametrize(("halves", "bits"), [((True, True), 16), ((True, False), 32)])
 def test_weights_take_half_the_bytes_where_those_of_all_did(tmp_path, halves, bits):
     for number, half in enumerate(halves):

@@ -27,15 +27,20 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def join(
     parts: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model folders, or NAMEs of 'asr models'.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The joined model's folder.")],
+    average: Annotated[
+        bool,
+        typer.Option("--average", help="One network, of averaged weights: for trainings that began with the same."),
+    ] = False,
 ) -> None:
     """Make one model of several that were trained apart: all are heard, and the mean of what they hear is put out.
 
-    They have networks of the same settings, and the same tokens. The search is tuned anew (asr tune), and no figure of
-    the parts holds for the whole.
+    They have networks of the same settings, and the same tokens. Trainings that began with the same weights
+    (--init-from) can also become one network, no larger than each (--average). The search is tuned anew (asr tune), and
+    no figure of the parts holds for the whole.
     """
     from asr.joining import join
     from asr.progress import say
     from asr.shipped import find_model
 
-    joined = join([find_model(part) for part in parts], out)
-    say(f"join: {joined.config['model']['members']} networks: {out}")
+    joined = join([find_model(part) for part in parts], out, average)
+    say(f"join: {len(parts)} models in {joined.config['model']['members']} networks: {out}")
