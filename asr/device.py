@@ -169,6 +169,7 @@ def thread_pool(name: str, count: int, threads: int) -> ThreadPoolExecutor:
 
     def begin() -> None:
         torch.set_num_threads(threads)
+        torch.get_num_threads()  # a thread's first question takes the rule of all, and this is still its own
         started.wait()
 
     pool = ThreadPoolExecutor(count, name, begin)

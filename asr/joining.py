@@ -21,8 +21,9 @@ from asr.model_folder import WEIGHTS
 def join(folders: Sequence[Path], out: Path, average: bool = False) -> Checkpoint:
     """Writes one model of several, with a card that names them.
 
-    Networks that went on from the same trained weights mostly lie in one valley, and the mean of their weights is often a
-    better network than each of them. Those that began apart do not, but make other mistakes: they are heard side by side.
+    Networks that went on from the same trained weights mostly lie in one valley, and the mean of their weights is often
+    a better network than each of them. Those that began apart do not, but make other mistakes: they are heard side by
+    side.
 
     Source: Wortsman et al. 2022, "Model soups"; Hansen and Salamon 1990, "Neural network ensembles".
 

@@ -2,6 +2,7 @@ import ctypes
 import math
 import subprocess
 import sys
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from asr.device import (
     peak_memory_bytes,
     reset_peak_memory,
     return_freed_memory,
+    thread_pool,
 )
 from asr.errors import AsrError
 
@@ -249,3 +251,22 @@ def test_one_thread_for_a_while():
         assert torch.get_num_threads() == 1
         raise ZeroDivisionError
     assert torch.get_num_threads() == before
+
+
+def test_the_threads_of_a_pool_keep_to_their_share():
+    """Each computes with its own, whatever the rule of the others is when it first does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        pool = thread_pool("a share each", 2, 1)
+        together = Barrier(2)
+
+        def multiply(_: int) -> int:
+            together.wait()  # so that each thread takes one
+            torch.ones(64, 64) @ torch.ones(64, 64)
+            return torch.get_num_threads()
+
+        assert list(pool.map(multiply, range(2))) == [1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
