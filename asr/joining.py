@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asr.card import model_card
+from asr.card import FILE, claimed_in, model_card
 from asr.checkpoint import Checkpoint, create, load_model, save_model
 from asr.config import to_table
 from asr.ensemble import members
@@ -16,10 +16,11 @@ from asr.errors import ConfigError, DataError
 from asr.files import digest
 from asr.model import parameter_count
 from asr.model_folder import WEIGHTS
+from asr.scoring.figures import LANGUAGE, LICENCE, TRAINING_DATA
 
 
 def join(folders: Sequence[Path], out: Path, average: bool = False) -> Checkpoint:
-    """Writes one model of several, with a card that names them.
+    """Writes one model of several, with a card that names them, what they were trained on and its licence.
 
     Networks that went on from the same trained weights mostly lie in one valley, and the mean of their weights is often
     a better network than each of them. Those that began apart do not, but make other mistakes: they are heard side by
@@ -56,11 +57,21 @@ def join(folders: Sequence[Path], out: Path, average: bool = False) -> Checkpoin
     facts = {
         "Networks": f"{len(chosen)}, of averaged weights" if average else str(len(chosen)),
         "Parameters": f"{parameter_count(joined.model) / 1e6:.2f} M",
+        **_origin(folders),
         **{f"Joined: {folder}": f"weights {digest(folder / WEIGHTS)}" for folder in folders},
     }
     half = all(_fits_float16(value) for part in parts for value in part.weights().values())
     save_model(joined, out, model_card(out.resolve().name, facts), half=half)
     return joined
+
+
+def _origin(folders: Sequence[Path]) -> dict[str, str]:
+    """What the cards of the models say of their data, each thing once; a model without a card adds nothing."""
+    cards = [claimed_in(folder / FILE) for folder in folders if (folder / FILE).is_file()]
+    said = {
+        name: dict.fromkeys(card[name] for card in cards if name in card) for name in (TRAINING_DATA, LICENCE, LANGUAGE)
+    }
+    return {name: "; ".join(values).replace("\\|", "|") for name, values in said.items()}
 
 
 def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ import torch
 from conftest import status_of
 from test_checkpoint import fresh, make
 
+from asr.card import claimed_in
 from asr.checkpoint import load_model, save_model
 from asr.ensemble import members
 from asr.errors import ConfigError, DataError
@@ -40,6 +41,20 @@ def test_what_was_joined_can_be_joined_again(folders, tmp_path):
     assert len(members(load_model(tmp_path / "three").model)) == 3
     first, second = (heard(folder).exp() for folder in folders)
     torch.testing.assert_close(heard(tmp_path / "three").exp(), (2 * first + second) / 3)
+
+
+def test_its_card_says_what_its_parts_were_trained_on(folders, tmp_path):
+    rows = "| Training data | {}: 1 h |\n| Licence of the data | CC BY 4.0, a \\| b |\n"
+    for name, folder in zip(("one", "two"), folders, strict=True):
+        (folder / "README.md").write_text("| | |\n|---|---|\n" + rows.format(name))
+    join(folders, tmp_path / "both")
+    said = claimed_in(tmp_path / "both" / "README.md")
+    assert said["Training data"] == "one: 1 h; two: 1 h"
+    assert said["Licence of the data"] == "CC BY 4.0, a \\| b"
+    assert "Language" not in said
+    (folders[0] / "README.md").unlink()
+    join(folders, tmp_path / "again")
+    assert claimed_in(tmp_path / "again" / "README.md")["Training data"] == "two: 1 h"
 
 
 def test_weights_are_averaged_where_that_is_asked(folders, tmp_path):

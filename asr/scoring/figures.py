@@ -20,7 +20,7 @@ FILE = "results.json"
 
 LICENCE, LANGUAGE, LANGUAGE_MODEL = "Licence of the data", "Language", "Language model"
 ENCODER, SEED, COMMIT, SCORED_ON = "Encoder", "Seed", "Commit", "Scored on"
-TRAINING_TIME, HARDWARE = "Training time", "Hardware"
+TRAINING_DATA, TRAINING_TIME, HARDWARE = "Training data", "Training time", "Hardware"
 """The facts that programs look for."""
 
 Count = Annotated[int, Ge(0)]

@@ -18,7 +18,7 @@ from asr.model import parameter_count
 from asr.recipe import Recipe
 from asr.records import Records
 from asr.report import commit
-from asr.scoring.figures import COMMIT, ENCODER, LANGUAGE, LICENCE, SEED, Results
+from asr.scoring.figures import COMMIT, ENCODER, LANGUAGE, LICENCE, SEED, TRAINING_DATA, Results
 from asr.text import Vocabulary
 
 TRAINING_SECTIONS = ("text", "features", "model", "augmentation", "optimizer", "training")
@@ -122,7 +122,7 @@ class Workplace:
             "Recipe": self.recipe.name,
             "Command": f"`{self.command}`",
             COMMIT: commit(),
-            "Training data": f"{', '.join(config.splits.train)}: {hours(train):.2f} h, {speakers} speakers",
+            TRAINING_DATA: f"{', '.join(config.splits.train)}: {hours(train):.2f} h, {speakers} speakers",
             LICENCE: config.corpus.licence,
             LANGUAGE: config.corpus.language,
             ENCODER: config.model.encoder,
