@@ -58,6 +58,10 @@ class DecodingConfig:
     """Added for every word along with it."""
     rescored: Annotated[int, Gt(0)] = 50
     """How many hypotheses the second language model goes over."""
+    mbr_scale: Annotated[float, Ge(0)] = 0.0
+    """With 0, the likeliest hypothesis is what was said. Else that with the fewest word errors to be expected, where so
+    many times the scores are log-probabilities: minimum Bayes risk, see `asr.search.risk`.
+    """
     head: Literal["auto", "text", "phones"] = "auto"
     """What of a model's two heads is searched; `auto` is that of phones where there is a pronunciation lexicon."""
     pronunciation_weight: Annotated[float, Ge(0)] = 1.0

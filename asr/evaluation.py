@@ -59,8 +59,9 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     names = ("lm_weight", "word_score", "prior_weight", "beam")
     weights = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
     second = f", then {tuned.second} with weight {config.rescoring_weight:g}" if tuned.second else ""
+    risk = f", minimum Bayes risk at scale {config.mbr_scale:g}" if config.mbr_scale else ""
     through = f" through phones with {tuned.lexicon} and" if tuned.lexicon else " with"
-    beam = f"beam search{through} {tuned.language_model}: {weights}{second}"
+    beam = f"beam search{through} {tuned.language_model}: {weights}{second}{risk}"
     greedy = "greedy: no language model; " if f"WER, {GREEDY}" in tuned.dev else ""
     several = len(config.voices) > 1
     voices = f"; each heard in {len(config.voices)} voices ({', '.join(map(str, config.voices))})" if several else ""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from asr.alignment import Span, Word, align, greedy_spans, words, words_of_tokens
@@ -15,6 +16,7 @@ from asr.decoder import DecodingConfig, text_of
 from asr.errors import ModelError
 from asr.lm.rescoring import Weights, rescore
 from asr.search.prefix import Hypothesis
+from asr.search.risk import expected_errors
 from asr.text import Vocabulary
 from asr.transcript import Alternative
 
@@ -106,7 +108,9 @@ class Reader:
         """The best hypotheses of each matrix by all that is known, best first; at least one each."""
         assert self.decoder is not None
         found = self.decoder.decode_many(matrices)
-        return found if self.second is None else [self._rescored(hypotheses, self.second) for hypotheses in found]
+        if self.second is not None:
+            found = [self._rescored(hypotheses, self.second) for hypotheses in found]
+        return found if self.decoder.config.mbr_scale == 0 else [self._by_risk(hypotheses) for hypotheses in found]
 
     def _greedy(self, matrix: NDArray[Any], duration_s: float) -> Reading:
         if not self.vocabulary.spells:
@@ -136,6 +140,13 @@ class Reader:
         weights = Weights(config.rescoring_weight, config.rescoring_word_score)
         ranked = rescore(scored, model.score_sentences(list(by_text)), weights)
         return [replace(by_text[text], score=score) for text, score in ranked]
+
+    def _by_risk(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """Those with the fewest word errors to be expected first, which are their scores from here on, negative."""
+        assert self.decoder is not None
+        scores = [hypothesis.score for hypothesis in hypotheses]
+        errors = expected_errors([self._text(each) for each in hypotheses], scores, self.decoder.config.mbr_scale)
+        return [replace(hypotheses[place], score=-float(errors[place])) for place in np.argsort(errors, kind="stable")]
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return text_of(hypothesis, self.vocabulary)

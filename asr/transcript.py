@@ -12,7 +12,9 @@ class Alternative:
 
     text: str
     score: float
-    """Natural log units: acoustic model, language models and word scores together."""
+    """Natural log units: acoustic model, language models and word scores together. Where the text is chosen by minimum
+    Bayes risk (`decoding.mbr_scale`), the word errors to be expected, negative.
+    """
 
 
 @dataclass(frozen=True)

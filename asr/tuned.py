@@ -26,6 +26,7 @@ from asr.progress import say
 from asr.reading import Decodes, Reader
 from asr.search.fusion import read_lexicon
 from asr.search.hotwords import parse_hotwords, read_hotwords
+from asr.search.risk import CANDIDATES
 from asr.text import TextConfig, Vocabulary
 
 FILE = "decoding.json"
@@ -211,7 +212,8 @@ def decoder_for(folder: Path, tuned: Tuned | None, vocabulary: Vocabulary, searc
     hotwords = read_hotwords(search.hotword_file, alphabet) if search.hotword_file else {}
     hotwords |= parse_hotwords(search.hotwords, alphabet)
     own = folder / tuned.lexicon if tuned and ours and tuned.lexicon else None
-    nbest = max(search.nbest, config.rescored if _second(folder, tuned, search) else 1)
+    rescored = config.rescored if _second(folder, tuned, search) else 1
+    nbest = max(search.nbest, rescored, CANDIDATES if config.mbr_scale else 1)
     priors = np.array(tuned.log_priors if tuned else ())
     with _no_collecting():
         pronunciations = _pronunciations(folder, vocabulary, config, search, language_model, own, hotwords)

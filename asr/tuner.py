@@ -32,7 +32,7 @@ from asr.lm import rescoring
 from asr.lm.neural import NeuralModel
 from asr.lm.stored import read_vocabulary
 from asr.manifest import Utterance, hours, read_manifest
-from asr.metrics import correct_words
+from asr.metrics import correct_words, count_errors
 from asr.model_folder import WEIGHTS
 from asr.progress import say, track
 from asr.reading import Reader, Reading, SentenceModel
@@ -40,6 +40,7 @@ from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
 from asr.report import summary
 from asr.scoring.figures import figures_of
+from asr.search import risk
 from asr.shipped import require_own
 from asr.text import Vocabulary, normalise
 from asr.tuned import SECOND, Tuned, name_of_copy, write_tuned
@@ -137,11 +138,12 @@ def tune(
         _check_words(dev, decoder, language_model, force)
         decoder.tell_limits()
         decoder.log_priors = np.array(tuned.log_priors)
-        reader.decoder = _search(dev, decoder.reweighted(start))
+        reader.decoder = found = _search(dev, decoder.reweighted(start))
         if second:
             _check_rate(second, second_model.perplexity(dev.references).oov_rate, force)
             reader.second = second_model
-            reader.decoder = _weigh_second(dev, reader.decoder, reader.second)
+            reader.decoder = found = _weigh_second(dev, found, reader.second)
+        reader.decoder = _weigh_risk(dev, found, reader)
         beam, more = _judge(dev, BEAM, reader)
         names = [*models, ""]
         tuned = replace(
@@ -281,3 +283,24 @@ def _weigh_second(dev: Dev, found: Decoder, second: SentenceModel) -> Decoder:
     say(f"tune: second model: weight {weights.weight:g}, word_score {weights.word_score:g}: WER {wer:.2%}")
     config = replace(decoder.config, rescoring_weight=weights.weight, rescoring_word_score=weights.word_score)
     return decoder.reweighted(config, nbest=config.rescored)
+
+
+def _weigh_risk(dev: Dev, found: Decoder, reader: Reader) -> Decoder:
+    """The decoder with the scale of minimum Bayes risk that makes the fewest word errors on dev."""
+    config = replace(found.config, mbr_scale=0.0)
+    decoder = found.reweighted(config, nbest=max(found.nbest, risk.CANDIDATES))
+    likeliest, errors = replace(reader, decoder=decoder), dict.fromkeys(risk.SCALES, 0)
+    for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
+        part = slice(start, start + AT_ONCE)
+        hypotheses = likeliest.candidates(dev.matrices[part])
+        for reference, candidates in zip(dev.references[part], hypotheses, strict=True):
+            texts = [text_of(each, decoder.vocabulary) for each in candidates]
+            wrong = [count_errors(reference, text).word_errors for text in texts]
+            for scale in errors:
+                expected = risk.expected_errors(texts, [each.score for each in candidates], scale)
+                errors[scale] += wrong[int(expected.argmin()) if scale else 0]
+    decoder.close()
+    best = min(errors, key=errors.__getitem__)
+    wer = errors[best] / max(1, sum(len(reference.split()) for reference in dev.references))
+    say(f"tune: minimum Bayes risk: scale {best:g}: WER {wer:.2%}")
+    return decoder.reweighted(replace(config, mbr_scale=best), nbest=decoder.nbest if best else found.nbest)

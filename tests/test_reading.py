@@ -22,11 +22,12 @@ def matrix(*path):
 class Decoder:
     """Finds what it was told to find."""
 
-    def __init__(self, *found, rescoring_weight=0.0, rescoring_word_score=0.0):
+    def __init__(self, *found, rescoring_weight=0.0, rescoring_word_score=0.0, mbr_scale=0.0):
         self.found = list(found)
         self.config = type("Config", (), {})
         self.config.rescoring_weight = rescoring_weight
         self.config.rescoring_word_score = rescoring_word_score
+        self.config.mbr_scale = mbr_scale
 
     def decode_many(self, matrices):
         return [self.found] * len(matrices)
@@ -87,6 +88,22 @@ def test_a_second_language_model_changes_the_order():
     (reading,) = reader.read([matrix(A, BLANK, B)], [0.12])
     assert [(each.text, each.score) for each in reading.alternatives] == [("a b", -3.0), ("ab", -5.75)]
     assert [word.text for word in reading.words] == ["a", "b"]
+
+
+def test_the_least_risky_text_comes_first():
+    """`a` is the likeliest by itself; the others agree in a word, and together they are likelier."""
+    chances = {"a": 0.4, "b b": 0.28, "b a b": 0.32}
+    hypotheses = [Hypothesis(VOCABULARY.encode(text), np.log(p)) for text, p in chances.items()]
+    likeliest, safest = (
+        Reader(VOCABULARY, 0.04, Decoder(*hypotheses, mbr_scale=scale), nbest=3).read(
+            [matrix(*[A, BLANK, B] * 4)], [0.48]
+        )[0]
+        for scale in (0.0, 1.0)
+    )
+    assert likeliest.text == "a"
+    assert safest.text == "b a b"
+    found = {each.text: each.score for each in safest.alternatives}
+    assert found == pytest.approx({"b a b": -(0.4 * 2 + 0.28), "b b": -(0.4 * 2 + 0.32), "a": -(0.28 * 2 + 0.32 * 2)})
 
 
 TWO_HEADS = Vocabulary(VOCABULARY.tokens, phones=("<blank>", "P", "Q", "SIL"))

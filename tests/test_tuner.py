@@ -19,6 +19,7 @@ from asr.evaluation import decoding_facts
 from asr.files import read_json, read_json_lines
 from asr.manifest import read_manifest
 from asr.recognizer import load
+from asr.search import risk
 from asr.tuned import FILE, Search, read_tuned
 from asr.tuner import tune
 
@@ -267,6 +268,18 @@ def test_a_recurrent_language_model_goes_over_the_best(exp, model, tmp_path, rec
     heard = recognizer.transcribe(recordings[0])
     assert heard.alternatives[0].text == heard.text
     assert np.isfinite(heard.alternatives[0].score)
+
+
+def test_the_least_risk_is_chosen_where_that_was_tuned(exp, model, recordings, monkeypatch):
+    assert tune(model, exp / "data" / "dev.jsonl", exp / "lm.arpa.gz", device="cpu").decoding.mbr_scale == 0
+    monkeypatch.setattr(risk, "SCALES", (0.5,))
+    assert tune(model, exp / "data" / "dev.jsonl", exp / "lm.arpa.gz", device="cpu").decoding.mbr_scale == 0.5
+    assert "minimum Bayes risk at scale 0.5" in decoding_facts(model)["Decoding"]
+    heard = asr.load(model, "cpu", search=Search(nbest=5)).transcribe(recordings[0])
+    scores = [each.score for each in heard.alternatives]
+    assert heard.alternatives[0].text == heard.text
+    assert scores == sorted(scores, reverse=True)
+    assert -1 < scores[0] <= 0
 
 
 def test_what_an_earlier_tuning_left_goes(exp, model, tmp_path):
