@@ -178,6 +178,7 @@ LAYERS = [
         "asr.search.risk",
         "asr.search.hotwords",
         "asr.lm.units",
+        "asr.lm.tokens",
         "asr.lag.tasks",
         "asr.shipped",
     ],

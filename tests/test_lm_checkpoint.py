@@ -28,9 +28,9 @@ def recognizer(folder):
     return folder
 
 
-@pytest.mark.parametrize("tie", [True, False])
-def test_round_trip(tmp_path, tie):
-    saved, proved = fresh(tie=tie), []
+@pytest.mark.parametrize("settings", [{}, {"bands": (2, 3), "hidden": 5}])
+def test_round_trip(tmp_path, settings):
+    saved, proved = fresh(**settings), []
     save_model(saved, tmp_path / "lm", "# card\n", proved.append)
     loaded = LanguageModel.load(tmp_path / "lm")
     assert loaded.vocabulary == saved.vocabulary

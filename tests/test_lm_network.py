@@ -1,9 +1,12 @@
 import pytest
 import torch
 
-from asr.lm.network import LanguageModelConfig, LanguageNetwork, sentence_log_probabilities
+from asr.config import build
+from asr.errors import ConfigError
+from asr.lm.network import LanguageModelConfig, LanguageNetwork
 
 TOKENS = 7
+SHAPES = [{}, {"hidden": 4}, {"bands": (3, 5)}]
 
 
 def network(**settings):
@@ -12,51 +15,43 @@ def network(**settings):
     return LanguageNetwork(TOKENS, config).eval()
 
 
-def test_probabilities_sum_to_one():
-    log_probabilities, states = network()(torch.randint(0, TOKENS, (3, 5)))
+@pytest.mark.parametrize("settings", SHAPES)
+def test_probabilities_sum_to_one(settings):
+    log_probabilities, states = network(**settings).step(torch.randint(0, TOKENS, (3, 5)))
     assert log_probabilities.shape == (3, 5, TOKENS)
     torch.testing.assert_close(log_probabilities.exp().sum(2), torch.ones(3, 5))
-    assert [tuple(cells.shape) for _, cells in states] == [(1, 3, 6)] * 2
+    assert [tuple(cells.shape) for _, cells in states] == [(1, 3, settings.get("hidden", 6))] * 2
 
 
 def test_step_by_step_equals_all_at_once():
     ours, tokens = network(), torch.randint(0, TOKENS, (3, 5))
-    whole, states = ours(tokens)[0], None
+    whole, states = ours.step(tokens)[0], None
     for place in range(5):
-        step, states = ours(tokens[:, place : place + 1], states)
+        step, states = ours.step(tokens[:, place : place + 1], states)
         torch.testing.assert_close(step[:, 0], whole[:, place], atol=1e-6, rtol=0)
 
 
 def test_no_token_sees_what_follows():
     ours, tokens = network(), torch.randint(0, TOKENS, (1, 5))
-    before = ours(tokens)[0]
+    before, _ = ours.step(tokens)
     tokens[0, 3] = (tokens[0, 3] + 1) % TOKENS
-    after = ours(tokens)[0]
+    after, _ = ours.step(tokens)
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
 
 
-@pytest.mark.parametrize(
-    ("settings", "matrices"),
-    [({}, 1), ({"tie": False}, 2), ({"hidden": 4}, 2)],
-)
-def test_one_matrix_serves_both_ends_where_the_sizes_allow(settings, matrices):
-    ours = network(**settings)
-    assert sum(TOKENS in parameter.shape and parameter.dim() == 2 for parameter in ours.parameters()) == matrices
-    names = set(ours.state_dict())
-    assert ("head" in names) is (matrices == 2)
-    log_probabilities, _ = ours(torch.zeros(1, 1, dtype=torch.long))
-    assert log_probabilities.shape == (1, 1, TOKENS)
+@pytest.mark.parametrize("settings", SHAPES)
+def test_a_sentence_is_as_likely_as_each_of_its_tokens_and_its_end(settings):
+    ours, lengths = network(**settings), torch.tensor([4, 2, 1])
+    tokens = torch.tensor([[0, 1, 6, 4, 0], [0, 5, 0, 0, 0], [0, 0, 3, 3, 3]])
+    steps, _ = ours.step(tokens[:, :-1])
+    expected = [
+        sum(steps[row, place, tokens[row, place + 1]] for place in range(length))
+        for row, length in enumerate(lengths.tolist())
+    ]
+    torch.testing.assert_close(ours(tokens, lengths), torch.stack(expected))
 
 
-def test_sentences_scored_by_hand():
-    """A model to which token t is followed by t + 1 with probability 1/2, and by each of the other four with 1/8."""
-
-    def forward(tokens):
-        following = torch.nn.functional.one_hot((tokens + 1) % 5, 5)
-        return torch.where(following == 1, 0.5, 0.125).log(), None
-
-    tokens = torch.tensor([[0, 1, 2, 0], [0, 4, 0, 0], [0, 0, 3, 3]])
-    found = sentence_log_probabilities(forward, tokens, torch.tensor([3, 2, 1]))
-    expected = torch.tensor([0.5 * 0.5 * 0.125, 0.125 * 0.5, 0.125]).log()
-    torch.testing.assert_close(found, expected)
+def test_bands_come_in_order():
+    with pytest.raises(ConfigError, match=r"^lm: bands = \[5, 5\]: each must begin behind the one before$"):
+        build(LanguageModelConfig, {"bands": [5, 5]}, "lm")

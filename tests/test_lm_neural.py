@@ -35,7 +35,7 @@ def one_by_one(ours, text):
     ours.network.eval()
     ids, total = [0, *ours.vocabulary.encode(text), 0], 0.0
     for place in range(1, len(ids)):
-        log_probabilities, _ = ours.network(torch.tensor([ids[:place]]))
+        log_probabilities, _ = ours.network.step(torch.tensor([ids[:place]]))
         total += float(log_probabilities[0, -1, ids[place]])
     return total
 
@@ -53,7 +53,7 @@ def test_all_sentences_together_have_probability_one():
     """Of a model that soon ends: those of up to two words have nearly all there is."""
     ours = model()
     with torch.no_grad():
-        ours.network.bias[0] += 5
+        ours.network.tokens.bias[0] += 5
     words = ours.vocabulary.tokens[2:]
     texts = ["", *words, *(f"{one} {two}" for one in words for two in words)]
     without_unknown = sum(map(math.exp, ours.score_sentences(texts)))
@@ -101,7 +101,7 @@ def test_an_unknown_word_counts_and_is_the_same_whatever_it_is():
 def test_what_is_generated_comes_from_the_alphabet_and_the_seed_alone(units):
     ours = model(units)
     with torch.no_grad():
-        ours.network.bias[1] += 3  # it likes nothing better than the unknown
+        ours.network.tokens.bias[1] += 3  # it likes nothing better than the unknown
     texts = [ours.generate(seed=seed, length=30) for seed in range(20)]
     torch.manual_seed(99)
     assert [ours.generate(seed=seed, length=30) for seed in range(20)] == texts
@@ -131,7 +131,7 @@ def test_temperature():
 
 def test_tokens_are_drawn_as_often_as_the_model_expects():
     ours = model()
-    log_probabilities, _ = ours.network.eval()(torch.tensor([[0]]))
+    log_probabilities, _ = ours.network.eval().step(torch.tensor([[0]]))
     expected = log_probabilities[0, 0].exp().detach()
     expected[1] = 0
     drawn = [ours.generate(seed=seed, length=1) for seed in range(1000)]

@@ -141,7 +141,7 @@ def test_a_model_that_predicts_otherwise_than_it_was_trained_does_not_count(tmp_
 
     def forgetful(folder):
         checkpoint = load(folder)
-        checkpoint.model.bias.data[2] += 0.1
+        checkpoint.model.tokens.bias.data[2] += 0.1
         return checkpoint
 
     monkeypatch.setattr(LanguageModel, "load", staticmethod(forgetful))

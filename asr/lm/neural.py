@@ -12,7 +12,6 @@ import torch
 from asr.device import choose
 from asr.errors import ConfigError
 from asr.lm.checkpoint import LanguageModel
-from asr.lm.network import sentence_log_probabilities
 from asr.lm.sentences import Sentences, plan
 from asr.lm.vocabulary import BOUNDARY, UNKNOWN, split
 from asr.text import normalise
@@ -89,7 +88,7 @@ class NeuralModel:
         scores = [0.0] * len(sentences)
         for places in plan(sentences.lengths, batch_tokens):
             batch = sentences.batch(places).to(self.device)
-            found = sentence_log_probabilities(self.network, batch.tokens, batch.lengths).tolist()
+            found = self.network(batch.tokens, batch.lengths).tolist()
             for place, score in zip(places, found, strict=True):
                 scores[place] = score
         return scores
@@ -128,7 +127,7 @@ class NeuralModel:
         ids = self.vocabulary.encode(normalise(prompt))
         given, states = [BOUNDARY, *ids], None
         while len(ids) < length:
-            log_probabilities, states = self.network(torch.tensor([given], device=self.device), states)
+            log_probabilities, states = self.network.step(torch.tensor([given], device=self.device), states)
             token = _draw(log_probabilities[0, -1].double().cpu(), temperature, chance)
             if token == BOUNDARY:
                 break

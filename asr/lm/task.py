@@ -14,7 +14,6 @@ from asr.config import settings
 from asr.distributed import Processes
 from asr.errors import ModelError
 from asr.lm.checkpoint import LanguageModel
-from asr.lm.network import sentence_log_probabilities
 from asr.lm.neural import NeuralModel
 from asr.lm.sentences import SentenceBatch, Sentences, plan
 from asr.lm.vocabulary import UNKNOWN
@@ -79,7 +78,7 @@ class TextTask(TokenTask):
     def losses(
         self, forward: Callable[..., Any], batch: SentenceBatch, draws: Sequence[int], epoch: int
     ) -> tuple[Tensor, Tally]:
-        losses = -sentence_log_probabilities(forward, batch.tokens, batch.lengths)
+        losses = -forward(batch.tokens, batch.lengths)
         return losses, Tally(loss=float(losses.detach().sum()), tokens=float(batch.lengths.sum()))
 
     def evaluate(self, tally: Tally) -> Score:
