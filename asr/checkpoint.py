@@ -4,7 +4,7 @@
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from asr.features import FeatureConfig, LogMel
 from asr.files import digest_of, make_folder, write_json, writing
 from asr.model import ModelConfig
 from asr.model_folder import CONFIG, FILES, KINDS, SPEECH, VOCABULARY, WEIGHTS, read_config
+from asr.quantise import WeightFormat, pack, unpack
 from asr.text import Vocabulary
 
 
@@ -85,7 +86,11 @@ def create(features: FeatureConfig, model: ModelConfig, vocabulary: Vocabulary, 
 
 
 def save_model(
-    checkpoint: Stored, folder: Path, card: str, prove: Callable[[Any], None] = lambda _: None, half: bool = False
+    checkpoint: Stored,
+    folder: Path,
+    card: str,
+    prove: Callable[[Any], None] = lambda _: None,
+    form: WeightFormat = "float32",
 ) -> None:
     """Writes the model folder: first beside it, read again and proved; then it takes the old one's place file by file.
 
@@ -94,7 +99,7 @@ def save_model(
         folder: The weights come last, marked with the settings and vocabulary that they belong to.
         card: README.md.
         prove: Gets what was read again, and raises `AsrError` when it does not work as it should.
-        half: Write the weights as float16, in half the bytes; what is read again computes in float32.
+        form: Of the weights in the file; what is read again computes in float32.
 
     Raises:
         AsrError: A file cannot be written, or the proof failed; the folder stays as it was.
@@ -106,10 +111,8 @@ def save_model(
     with writing(beside / "README.md") as stream:
         stream.write(card)
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights().items()}
-    if half:
-        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     with writing(beside / WEIGHTS, "wb") as stream:
-        stream.write(save(weights, metadata={"belongs_to": _owner(checkpoint)}))
+        stream.write(save(pack(weights, form), metadata={"belongs_to": _owner(checkpoint)}))
     prove(checkpoint.load(beside))
     make_folder(folder)
     for name in ("README.md", *FILES):
@@ -118,17 +121,15 @@ def save_model(
 
 
 @contextmanager
-def halved(checkpoint: Stored) -> Iterator[None]:
-    """Within the block a model's weights are rounded to what float16 can hold, as `save_model` writes them by half."""
-    weights = [value for value in checkpoint.weights().values() if value.is_floating_point()]
-    own = [value.clone() for value in weights]
-    for value in weights:
-        value.copy_(value.half())
+def rounded(checkpoint: Stored, form: WeightFormat) -> Iterator[None]:
+    """Within the block a model's weights are those that will be read again when `save_model` has written them so."""
+    weights = checkpoint.weights()
+    own = {name: value.clone() for name, value in weights.items()}
+    _put(weights, unpack(pack(own, form)))
     try:
         yield
     finally:
-        for value, before in zip(weights, own, strict=True):
-            value.copy_(before)
+        _put(weights, own)
 
 
 def start_from(checkpoint: Checkpoint, folder: Path) -> int:
@@ -204,12 +205,16 @@ def fill(checkpoint: Stored, path: Path) -> None:
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelError(f"{path}: a pickle, which could run any code; only safetensors files are loaded")
     try:
-        weights = load_file(path)
+        packed = load_file(path)
         owner = _metadata(path).get("belongs_to")
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: cut off or not a safetensors file ({error})") from error
     if owner is not None and owner != _owner(checkpoint):
         raise ModelError(f"{path}: these weights belong to another config.json or vocabulary.json")
+    try:
+        weights = unpack(packed)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     expected = checkpoint.weights()
     if unlike := sorted(
         name for name in {*expected, *weights} if _shape(expected.get(name)) != _shape(weights.get(name))
@@ -219,10 +224,14 @@ def fill(checkpoint: Stored, path: Path) -> None:
         raise ModelError(f"{path}: does not fit config.json: {name} is {shapes} ({len(unlike)} differ)")
     if broken := sorted(name for name, value in weights.items() if not value.isfinite().all()):
         raise ModelError(f"{path}: NaN or infinite weights in {broken[0]} ({len(broken)} tensors have some)")
-    with torch.no_grad():
-        for name, value in expected.items():
-            value.copy_(weights[name])
+    _put(expected, weights)
     checkpoint.model.eval()
+
+
+@torch.no_grad()
+def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
+        value.copy_(values[name])
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -16,10 +16,11 @@ from asr.errors import ConfigError, DataError
 from asr.files import digest
 from asr.model import parameter_count
 from asr.model_folder import WEIGHTS
+from asr.quantise import FORMS, WeightFormat, exact
 from asr.scoring.figures import LANGUAGE, LICENCE, TRAINING_DATA
 
 
-def join(folders: Sequence[Path], out: Path, average: bool = False) -> Checkpoint:
+def join(folders: Sequence[Path], out: Path, average: bool = False, form: WeightFormat | None = None) -> Checkpoint:
     """Writes one model of several, with a card that names them, what they were trained on and its licence.
 
     Networks that went on from the same trained weights mostly lie in one valley, and the mean of their weights is often
@@ -30,8 +31,9 @@ def join(folders: Sequence[Path], out: Path, average: bool = False) -> Checkpoin
 
     Args:
         folders: At least two model folders of the same features and tokens, with networks of the same settings.
-        out: The new model folder. The weights are float16 in it where those of all models were.
+        out: The new model folder.
         average: Make one network, of the mean of the weights, and not one that hears with all of them.
+        form: What the weights are in the file; None is the smallest that holds the weights of all models as they are.
 
     Raises:
         ModelError: A folder is not a whole model folder.
@@ -60,8 +62,8 @@ def join(folders: Sequence[Path], out: Path, average: bool = False) -> Checkpoin
         **_origin(folders),
         **{f"Joined: {folder}": f"weights {digest(folder / WEIGHTS)}" for folder in folders},
     }
-    half = all(_fits_float16(value) for part in parts for value in part.weights().values())
-    save_model(joined, out, model_card(out.resolve().name, facts), half=half)
+    held = next(each for each in FORMS if all(exact(part.weights(), each) for part in parts))
+    save_model(joined, out, model_card(out.resolve().name, facts), form=form or held)
     return joined
 
 
@@ -90,7 +92,3 @@ def _require_alike(first: Checkpoint, second: Checkpoint, both: str, but: Sequen
     ours, theirs = first.features, second.features
     if not (torch.equal(ours.mean, theirs.mean) and torch.equal(ours.deviation, theirs.deviation)):
         raise ConfigError(f"{both}: cannot be joined: each normalises by its own training data")
-
-
-def _fits_float16(value: Tensor) -> bool:
-    return not value.is_floating_point() or torch.equal(value, value.half().to(value.dtype))

@@ -7,7 +7,7 @@ after a kill, and come out the same: see `asr.learner`.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,7 +18,7 @@ import torch
 from annotated_types import Ge, Gt
 
 from asr import preflight
-from asr.checkpoint import halved, save_model, set_aside
+from asr.checkpoint import rounded, save_model, set_aside
 from asr.config import Precision, settings
 from asr.dashboard import Dashboard
 from asr.device import available_memory_bytes, keep_freed_memory, peak_memory_bytes, return_freed_memory
@@ -30,6 +30,7 @@ from asr.learner import DropoutSchedule, Learner, dropout_share
 from asr.model import parameter_count
 from asr.optimizer import OptimizerConfig, learning_rate
 from asr.progress import say
+from asr.quantise import WeightFormat
 from asr.state import Progress, read_state, write_state
 from asr.task import Batch, Draw, Score, Tally, Task
 
@@ -64,7 +65,7 @@ class RunConfig:
     """`rise-and-fall`: none for a fifth of training, more and more until half of it, then less and less to its end."""
     precision: Precision = "auto"
     """`auto` is bfloat16 where the device computes in it (never the loss), else float32."""
-    weights: Literal["float32", "float16"] = "float32"
+    weights: WeightFormat = "float32"
     """How they are saved, and what they are rounded to before they are scored on dev; training goes on without."""
     seed: int = 1
     save_every_s: Annotated[float, Ge(0)] = 300.0
@@ -262,8 +263,7 @@ class Trainer:
     def _finish_epoch(self, model_folder: Path, card: Callable[[Progress], str]) -> None:
         """Scores dev, keeps the model if it is the best so far, notes all in the history and begins the next epoch."""
         progress, began = self.progress, time.monotonic()
-        half = self.config.weights == "float16"
-        with self.learner.optimizer.averaged(), halved(self.checkpoint) if half else nullcontext():
+        with self.learner.optimizer.averaged(), rounded(self.checkpoint, self.config.weights):
             score = self.task.evaluate(progress.tally)
             epoch = progress.epoch + 1
             record = {
@@ -278,7 +278,7 @@ class Trainer:
             }
             progress.history.append(record)
             if record["kept"] and self.processes.first:
-                save_model(self.checkpoint, model_folder, card(progress), self.task.prove, half)
+                save_model(self.checkpoint, model_folder, card(progress), self.task.prove, self.config.weights)
         self.dashboard.epoch(record)
         if self.events:
             self.events.epoch(record)

@@ -199,7 +199,15 @@ LAYERS = [
         "asr.server.uploads",
         "asr.model_folder",
     ],
-    ["asr.files", "asr.config", "asr.progress", "asr.device", "asr.inspection.memory", "asr.server.refusal"],
+    [
+        "asr.files",
+        "asr.config",
+        "asr.progress",
+        "asr.device",
+        "asr.quantise",
+        "asr.inspection.memory",
+        "asr.server.refusal",
+    ],
     ["asr.errors"],
 ]
 """From the top; a module imports only from rows below its own."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from asr.checkpoint import create, halved, load_model, save_model, set_aside, start_from
+from asr.checkpoint import create, load_model, rounded, save_model, set_aside, start_from
 from asr.config import to_table
 from asr.errors import AsrError, ConfigError, ModelError
 from asr.features import FeatureConfig
@@ -323,24 +323,25 @@ def test_a_folder_that_is_no_model_is_no_beginning(tmp_path):
             start_from(fresh(), tmp_path / name)
 
 
-def test_weights_in_half_the_bytes_are_those_that_rounding_gives(tmp_path):
+@pytest.mark.parametrize(("form", "share"), [("float16", 0.5), ("int8", 0.25)])
+def test_weights_in_fewer_bytes_are_those_that_rounding_gives(tmp_path, form, share):
     checkpoint = fresh(hidden=64)
     before = {name: value.clone() for name, value in checkpoint.weights().items()}
     save_model(checkpoint, tmp_path / "whole", "# card\n")
-    with halved(checkpoint):
-        rounded = {name: value.clone() for name, value in checkpoint.weights().items()}
-        save_model(checkpoint, tmp_path / "half", "# card\n", half=True)
-    whole, half = ((tmp_path / name / "weights.safetensors").stat().st_size for name in ("whole", "half"))
-    assert 0.5 <= half / whole < 0.52  # the header is as long
-    loaded = load_model(tmp_path / "half").weights()
-    assert all(loaded[name].dtype == before[name].dtype and torch.equal(loaded[name], rounded[name]) for name in before)
-    assert not all(torch.equal(rounded[name], before[name]) for name in before)
+    with rounded(checkpoint, form):
+        inside = {name: value.clone() for name, value in checkpoint.weights().items()}
+        save_model(checkpoint, tmp_path / "packed", "# card\n", form=form)
+    whole, packed = ((tmp_path / name / "weights.safetensors").stat().st_size for name in ("whole", "packed"))
+    assert share <= packed / whole < share + 0.03  # the header is as long
+    loaded = load_model(tmp_path / "packed").weights()
+    assert all(loaded[name].dtype == before[name].dtype and torch.equal(loaded[name], inside[name]) for name in before)
+    assert not all(torch.equal(inside[name], before[name]) for name in before)
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.weights().items())
 
 
 def test_what_fails_while_weights_are_rounded_leaves_them_as_they_were():
     checkpoint = fresh()
     before = {name: value.clone() for name, value in checkpoint.weights().items()}
-    with pytest.raises(AsrError), halved(checkpoint):
+    with pytest.raises(AsrError), rounded(checkpoint, "int8"):
         raise AsrError("the disk is full")
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.weights().items())

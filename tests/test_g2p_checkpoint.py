@@ -31,7 +31,7 @@ def test_round_trip(tmp_path):
 def test_half_the_bytes_and_nearly_the_same_weights(tmp_path):
     saved, proved = fresh(hidden=32), []
     save_model(saved, tmp_path / "whole", "# card\n")
-    save_model(saved, tmp_path / "half", "# card\n", proved.append, half=True)
+    save_model(saved, tmp_path / "half", "# card\n", proved.append, form="float16")
     whole, half = ((tmp_path / name / "weights.safetensors").stat().st_size for name in ("whole", "half"))
     assert half < 0.6 * whole
     assert {value.dtype for value in load_file(tmp_path / "half" / "weights.safetensors").values()} == {torch.float16}
@@ -40,7 +40,7 @@ def test_half_the_bytes_and_nearly_the_same_weights(tmp_path):
         for name, value in saved.weights().items():
             assert read.weights()[name].dtype == torch.float32
             assert torch.equal(read.weights()[name], value.half().float())
-    save_model(loaded, tmp_path / "again", "# card\n", half=True)
+    save_model(loaded, tmp_path / "again", "# card\n", form="float16")
     contents = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("half", "again")]
     assert contents[0] == contents[1]
 

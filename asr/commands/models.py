@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+WeightFormat = Literal["int8", "float16", "float32"]
+"""As `asr.quantise`'s, which takes PyTorch."""
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
@@ -31,6 +34,10 @@ def join(
         bool,
         typer.Option("--average", help="One network, of averaged weights: for trainings that began with the same."),
     ] = False,
+    weights: Annotated[
+        WeightFormat | None,
+        typer.Option(help="What the weights are in the file; without, the smallest that holds those of all parts."),
+    ] = None,
 ) -> None:
     """Make one model of several that were trained apart: all are heard, and the mean of what they hear is put out.
 
@@ -42,5 +49,5 @@ def join(
     from asr.progress import say
     from asr.shipped import find_model
 
-    joined = join([find_model(part) for part in parts], out, average)
+    joined = join([find_model(part) for part in parts], out, average, weights)
     say(f"join: {len(parts)} models in {joined.config['model']['members']} networks: {out}")

@@ -169,7 +169,7 @@ def _shares(task: PronunciationTask, parts: Mapping[Part, Lexicon]) -> str:
 def _finish(out: Path, test: Lexicon, facts: Mapping[str, str], device: str) -> None:
     """Halves the best model, scores the test with it as it now is, and completes its card."""
     model = out / "model"
-    save_model(PronunciationModel.load(model), model, _card(out.name, facts), half=True)
+    save_model(PronunciationModel.load(model), model, _card(out.name, facts), form="float16")
     figures = measure(model, test, device)
     with writing(model / FILE) as stream:
         stream.write(_card(out.name, {**facts, **figures}))
