@@ -8,6 +8,7 @@ from asr.errors import AsrError, ConfigError
 from asr.lm.checkpoint import create
 from asr.lm.network import LanguageModelConfig
 from asr.lm.neural import NeuralModel, Perplexity
+from asr.lm.sentences import Sentences
 from asr.lm.vocabulary import LanguageVocabulary
 
 ALPHABET = " abcdefgh"
@@ -41,10 +42,13 @@ def one_by_one(ours, text):
 
 
 @pytest.mark.parametrize("units", ["words", "characters"])
-def test_a_batch_scores_as_sentences_one_by_one(units):
-    ours = model(units)
-    scores = ours.score_sentences(TEXTS)
-    assert scores == pytest.approx([one_by_one(ours, text) for text in TEXTS], abs=1e-4)
+@pytest.mark.parametrize("settings", [{}, {"layers": 2, "bands": (4, 7)}])
+def test_a_batch_scores_as_sentences_one_by_one(units, settings):
+    ours, texts = model(units, **settings), [*TEXTS, "h g f e", "h g f a b", "a b", "a b c"]
+    expected = pytest.approx([one_by_one(ours, text) for text in texts], abs=1e-4)
+    scores = ours.score_sentences(texts)
+    assert scores == expected
+    assert ours.score(Sentences.of(map(ours.vocabulary.encode, texts))) == expected
     assert ours.score_sentences([]) == []
     assert max(scores) < 0
 

@@ -85,6 +85,24 @@ class LanguageNetwork(nn.Module):
         outputs, after = self._run(tokens, states)
         return self.tokens.log_probabilities(outputs.flatten(0, 1)).view(*tokens.shape, -1), after
 
+    def branch(
+        self, tokens: Tensor, states: Sequence[State] | None, parents: Tensor, following: Tensor
+    ) -> tuple[Tensor, list[State]]:
+        """How likely some tokens are behind each of several beginnings.
+
+        Args:
+            tokens: (N,) the last of each beginning.
+            states: Of the beginnings before it; None where there is nothing before it.
+            parents: (M,) which beginning each branch goes on from.
+            following: (M,) the token that it goes on with.
+
+        Returns:
+            (M,) natural log-probabilities in float32; and the states of each branch before its token.
+        """
+        outputs, after = self._run(tokens[:, None], states)
+        found = self.tokens.log_probability(outputs[parents, 0], following)
+        return found, [(units[:, parents], cells[:, parents]) for units, cells in after]
+
     def _run(self, tokens: Tensor, states: Sequence[State] | None = None) -> tuple[Tensor, list[State]]:
         """What predicts the token behind each, (B, T, embedding), and the states after the last."""
         outputs, after = self.tokens.read(tokens), []

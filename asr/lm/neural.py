@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from asr.device import choose
@@ -77,13 +78,32 @@ class NeuralModel:
         """
         return cls(LanguageModel.load(folder), choose(device))
 
+    @torch.inference_mode()
     def score_sentences(self, texts: Sequence[str]) -> list[float]:
-        """The natural log-probability of each text as a whole sentence, its end included; `<unk>` counts as a token."""
-        return self.score(Sentences.of(self.vocabulary.encode(normalise(text)) for text in texts))
+        """The natural log-probability of each text as a whole sentence, its end included; `<unk>` counts as a token.
+
+        Made for what may have been said in one utterance: sentences that begin alike share the work on that.
+        """
+        if not texts:
+            return []
+        self.network.eval()
+        batch = self._sentences(texts).batch(range(len(texts)))
+        following, lengths = batch.tokens[:, 1:].numpy(), batch.lengths.numpy()
+        scores, beginnings = np.zeros(len(texts)), np.zeros(len(texts), np.int64)
+        read, states = torch.full((1,), BOUNDARY, device=self.device), None
+        for place in range(following.shape[1]):
+            going = lengths > place
+            branches = beginnings[going] * len(self.vocabulary) + following[going, place]
+            branches, beginnings[going] = np.unique(branches, return_inverse=True)
+            parents, tokens = map(torch.from_numpy, np.divmod(branches, len(self.vocabulary)))
+            found, states = self.network.branch(read, states, parents.to(self.device), tokens.to(self.device))
+            scores[going] += found.cpu().numpy()[beginnings[going]]
+            read = tokens.to(self.device)
+        return [float(score) for score in scores]
 
     @torch.inference_mode()
     def score(self, sentences: Sentences, batch_tokens: int = BATCH_TOKENS) -> list[float]:
-        """As `score_sentences`, of sentences in the ids of the vocabulary."""
+        """As `score_sentences`, of any sentences, in the ids of the vocabulary."""
         self.network.eval()
         scores = [0.0] * len(sentences)
         for places in plan(sentences.lengths, batch_tokens):
@@ -104,7 +124,10 @@ class NeuralModel:
         words = [word for text in texts for word in text.split()]
         unknown = sum(UNKNOWN in self.vocabulary.encode(word) for word in words)
         tokens = sum(len(split(text, self.vocabulary.units)) for text in texts)
-        return Perplexity(len(texts), len(words), unknown, tokens, math.fsum(self.score_sentences(texts)))
+        return Perplexity(len(texts), len(words), unknown, tokens, math.fsum(self.score(self._sentences(texts))))
+
+    def _sentences(self, texts: Iterable[str]) -> Sentences:
+        return Sentences.of(self.vocabulary.encode(normalise(text)) for text in texts)
 
     @torch.inference_mode()
     def generate(self, prompt: str = "", temperature: float = 1.0, seed: int = 0, length: int = 200) -> str:
