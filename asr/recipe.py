@@ -21,6 +21,7 @@ from asr.errors import ConfigError
 from asr.features import FeatureConfig
 from asr.lag.trial import LagConfig
 from asr.lm.from_texts import NGramConfig
+from asr.lm.training import LanguageModelSettings
 from asr.manifest import Utterance
 from asr.model import ModelConfig
 from asr.optimizer import OptimizerConfig
@@ -46,6 +47,13 @@ class LanguageModelConfig(NGramConfig):
 
 
 @settings
+class RescoringConfig(LanguageModelSettings):
+    """A second language model of the same texts, an LSTM, which goes over the best hypotheses of the search."""
+
+    lstm: bool = False
+
+
+@settings
 class RecipeConfig:
     splits: SplitsConfig
     description: str = ""
@@ -57,6 +65,7 @@ class RecipeConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     language_model: LanguageModelConfig = LanguageModelConfig()
+    rescoring: RescoringConfig = RescoringConfig()
     decoding: DecodingConfig = DecodingConfig()
     """With a language model: where the search for better settings begins."""
 

@@ -84,6 +84,26 @@ def test_from_recordings_and_text_to_results_with_a_language_model(finished):
     }
 
 
+def test_a_recurrent_language_model_goes_over_the_hypotheses_where_the_recipe_says_so(finished, tmp_path, capsys):
+    folder, network = tmp_path / "second", ("words=99", "embedding=4", "hidden=4")
+    shutil.copytree(finished, folder)
+    changes = ["rescoring.lstm=true", "rescoring.training.epochs=1", *(f"rescoring.model.{each}" for each in network)]
+    exp = folder / "exp"
+    weights = digest(exp / "model" / "weights.safetensors")
+    experiment(folder, *changes).run()
+    assert said(capsys)["language-model"].startswith("again, because ")
+    assert digest(exp / "model" / "weights.safetensors") == weights
+    trained, copy = (exp / name / "weights.safetensors" for name in ("language_model/lstm/model", "model/second_lm"))
+    assert trained.read_bytes() == copy.read_bytes()
+    facts = read_results(exp / "results.json").facts
+    assert facts["Language model"].endswith("of text.txt) and second_lm")
+    experiment(folder, *changes).run()
+    assert up_to_date(said(capsys)) == list(STAGES)
+    experiment(folder).run()
+    assert up_to_date(said(capsys)) == ["data-prep", "train"]
+    assert read_tuned(exp / "model").second == ""
+
+
 @pytest.fixture
 def settled(finished, tmp_path, capsys) -> Path:
     """A copy to go on with, in which all is up to date."""

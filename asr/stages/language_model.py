@@ -1,5 +1,6 @@
-"""The language model of a recipe's texts, before training: `tune` and `decode` search with it."""
+"""The language models of a recipe's texts, before training: `tune` and `decode` search with them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from asr.config import Table, to_table
@@ -7,6 +8,8 @@ from asr.corpus import corpora
 from asr.errors import DataError
 from asr.files import digest
 from asr.lm.from_texts import in_words, train_ngrams
+from asr.lm.training import LanguageModelSettings, train
+from asr.model_folder import FILES
 from asr.progress import say
 from asr.stages.workplace import Workplace
 
@@ -35,6 +38,7 @@ def inputs(place: Workplace) -> Table | None:
         "language_model": to_table(config.language_model),
         "alphabet": config.text.alphabet,
         "texts": {name: digest(path) for name, path in texts.items()},
+        **({"rescoring": to_table(config.rescoring)} if config.rescoring.lstm else {}),
     }
 
 
@@ -43,7 +47,13 @@ def work(place: Workplace) -> list[Path]:
     texts = [_located(name) for name in config.language_model.texts]
     model = train_ngrams(texts, place.language_model, config.language_model, config.text.alphabet)
     say(f"language-model: {place.language_model}: {in_words(model.counts)}")
-    return [place.language_model]
+    if not config.rescoring.lstm:
+        return [place.language_model]
+    second = place.second_language_model
+    network = replace(config.rescoring.model, alphabet=config.text.alphabet)
+    lstm = LanguageModelSettings(network, config.rescoring.optimizer, config.rescoring.training)
+    train(texts, second.parent, lstm, place.command, device=place.device)
+    return [place.language_model, *(second / name for name in FILES)]
 
 
 def _located(text: str) -> Path:

@@ -54,7 +54,10 @@ def _decoding_facts(place: Workplace) -> dict[str, str]:
     """As `decoding_facts`, and of a language model that the recipe has made, what of."""
     facts, made = decoding_facts(place.model), place.records.last("language-model")
     name, there = place.language_model.name, place.digests(place.language_model)
-    if made.get("outputs") != there or _heard_with(place).get(f"model/{name}") not in there.values():
+    if (
+        not there.items() <= made.get("outputs", {}).items()
+        or _heard_with(place).get(f"model/{name}") not in there.values()
+    ):
         return facts
     texts = ", ".join(Path(text).name for text in made["inputs"]["texts"])
     counts = read_ngrams(place.language_model).counts

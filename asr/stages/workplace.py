@@ -57,6 +57,11 @@ class Workplace:
         return self.folder / "language_model" / "lm.ngram"
 
     @property
+    def second_language_model(self) -> Path:
+        """The model folder of the LSTM that goes over the best hypotheses."""
+        return self.language_model.parent / "lstm" / "model"
+
+    @property
     def state(self) -> Path:
         """Where a broken-off training goes on from."""
         return self.folder / "training" / "state.pt"
