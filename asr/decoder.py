@@ -56,8 +56,10 @@ class DecodingConfig:
     """What the second language model counts, which goes over the best hypotheses."""
     rescoring_word_score: float = 0.0
     """Added for every word along with it."""
-    rescored: Annotated[int, Gt(0)] = 50
+    rescored: Annotated[int, Gt(0)] = 100
     """How many hypotheses the second language model goes over."""
+    rescoring_share: Annotated[float, Ge(0), Le(1)] = 1.0
+    """What the first language model still counts then, as a share of its `lm_weight`."""
     mbr_scale: Annotated[float, Ge(0)] = 0.0
     """With 0, the likeliest hypothesis is what was said. Else that with the fewest word errors to be expected, where so
     many times the scores are log-probabilities: minimum Bayes risk, see `asr.search.risk`.
@@ -237,14 +239,26 @@ class Decoder:
         model = self._ngrams if config.lm_weight else None
         if self.hears_phones:
             options = {"beam": config.beam, "score_threshold": config.score_threshold, **self._of_phones}
-            return PhoneSearch(self._sayings, model, **options).decode
+            search = PhoneSearch(self._sayings, model, **options)
+            return lambda matrix: [self._weighed(found, model) for found in search.decode(matrix)]
         scorer: Scorer[Any]
         if self.lexicon is None:
             scorer = CharacterFusion(spellings, model, config.lm_weight, config.word_score, self.hotwords)
         else:
             scorer = WordFusion(spellings, model, self.lexicon, config.lm_weight, config.word_score, self.hotwords)
         beam, threshold = config.beam, config.score_threshold
-        return lambda matrix: self._by_text(beam_search(matrix, beam, scorer, beam, threshold))[: self.nbest]
+        return lambda matrix: [
+            self._weighed(found, model)
+            for found in self._by_text(beam_search(matrix, beam, scorer, beam, threshold))[: self.nbest]
+        ]
+
+    def _weighed(self, hypothesis: Hypothesis, model: NGramModel | None) -> Hypothesis:
+        """With what of its score is the language model's, which our own search does not keep apart."""
+        if model is None:
+            return hypothesis
+        text = text_of(hypothesis, self.vocabulary)
+        units = text.split() if self.units == "words" else text.replace(" ", SPACE_IN_PIECES)
+        return replace(hypothesis, language=self.config.lm_weight * model.log_probability(units))
 
     @property
     def _of_phones(self) -> dict[str, Any]:
@@ -297,6 +311,14 @@ def _end_with_parent() -> None:
 
 def _work(log_probabilities: NDArray[Any]) -> list[Hypothesis]:
     return _decoder.decode(log_probabilities)
+
+
+def distinct(hypotheses: Sequence[Hypothesis], vocabulary: Vocabulary) -> dict[str, Hypothesis]:
+    """The best hypothesis of each text; several differ in pronunciations or pauses only."""
+    found: dict[str, Hypothesis] = {}
+    for hypothesis in hypotheses:
+        found.setdefault(text_of(hypothesis, vocabulary), hypothesis)
+    return found
 
 
 def text_of(hypothesis: Hypothesis, vocabulary: Vocabulary) -> str:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from asr.alignment import Span, Word, align, greedy_spans, words, words_of_tokens
 from asr.confidence import Calibration
-from asr.decoder import DecodingConfig, text_of
+from asr.decoder import DecodingConfig, distinct, text_of
 from asr.errors import ModelError
-from asr.lm.rescoring import Weights, rescore
+from asr.lm.rescoring import Scored, Weights, rescore
 from asr.search.prefix import Hypothesis
 from asr.search.risk import expected_errors
 from asr.text import Vocabulary
@@ -135,9 +135,9 @@ class Reader:
     def _rescored(self, hypotheses: Sequence[Hypothesis], model: SentenceModel) -> list[Hypothesis]:
         assert self.decoder is not None
         config = self.decoder.config
-        by_text = {self._text(hypothesis): hypothesis for hypothesis in hypotheses}
-        scored = [(text, hypothesis.score) for text, hypothesis in by_text.items()]
-        weights = Weights(config.rescoring_weight, config.rescoring_word_score)
+        by_text = distinct(hypotheses, self.vocabulary)
+        scored = [Scored(text, each.score, each.language) for text, each in by_text.items()]
+        weights = Weights(config.rescoring_weight, config.rescoring_word_score, config.rescoring_share)
         ranked = rescore(scored, model.score_sentences(list(by_text)), weights)
         return [replace(by_text[text], score=score) for text, score in ranked]
 

@@ -21,7 +21,7 @@ from asr.confidence import (
     shifted,
 )
 from asr.dataset import SpeechDataset, load, plan
-from asr.decoder import Decoder, DecodingConfig, text_of
+from asr.decoder import Decoder, DecodingConfig, distinct, text_of
 from asr.errors import ConfigError, DataError, ModelError
 from asr.evaluation import BEAM, GREEDY, score_split
 from asr.files import digest
@@ -272,16 +272,18 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
 def _weigh_second(dev: Dev, found: Decoder, second: SentenceModel) -> Decoder:
     """The decoder with the weights of the second language model that make the fewest word errors on dev."""
     decoder = found.reweighted(found.config, nbest=found.config.rescored)
-    lists: list[list[tuple[str, float]]] = []
+    lists: list[list[rescoring.Scored]] = []
     for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
         for hypotheses in decoder.decode_many(dev.matrices[start : start + AT_ONCE]):
-            lists.append([(text_of(each, decoder.vocabulary), each.score) for each in hypotheses])
+            texts = distinct(hypotheses, decoder.vocabulary)
+            lists.append([rescoring.Scored(text, each.score, each.language) for text, each in texts.items()])
     decoder.close()
-    scores = [second.score_sentences([text for text, _ in pairs]) for pairs in track(lists, "rescoring")]
+    scores = [second.score_sentences([each.text for each in scored]) for scored in track(lists, "rescoring")]
     weights, errors = rescoring.tune(lists, scores, dev.references)
     wer = errors / max(1, sum(len(reference.split()) for reference in dev.references))
-    say(f"tune: second model: weight {weights.weight:g}, word_score {weights.word_score:g}: WER {wer:.2%}")
-    config = replace(decoder.config, rescoring_weight=weights.weight, rescoring_word_score=weights.word_score)
+    found_best = ", ".join(f"{name} {value:g}" for name, value in vars(weights).items())
+    say(f"tune: second model: {found_best}: WER {wer:.2%}")
+    config = replace(decoder.config, **{f"rescoring_{name}": value for name, value in vars(weights).items()})
     return decoder.reweighted(config, nbest=config.rescored)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.decoder import Decoder, DecodingConfig
+from asr.decoder import Decoder, DecodingConfig, distinct
 from asr.device import describe
 from asr.lm import rescoring
 from asr.lm.arpa import write_arpa
@@ -140,13 +140,20 @@ def rescored(dev: Dev, decoder: Decoder, folder: Path) -> None:
     model = NeuralModel.load(folder)
     wide = decoder.reweighted(decoder.config, nbest=decoder.config.rescored)
     lists = [
-        [(decoder.vocabulary.decode(each.tokens), each.score) for each in hypotheses]
+        [
+            rescoring.Scored(text, each.score, each.language)
+            for text, each in distinct(hypotheses, decoder.vocabulary).items()
+        ]
         for hypotheses in wide.decode_many(dev.matrices)
     ]
-    scores = [model.score_sentences([text for text, _ in pairs]) for pairs in lists]
+    scores = [model.score_sentences([text for text, *_ in scored]) for scored in lists]
     found, _ = rescoring.tune(lists, scores, dev.references)
     best = [rescoring.rescore(*pair, found)[0][0] for pair in zip(lists, scores, strict=True)]
-    report(dev, f"then {folder.name}, weight {found.weight:g}, word_score {found.word_score:g}", best)
+    report(
+        dev,
+        f"then {folder.name}, weight {found.weight:g}, word_score {found.word_score:g}, share {found.share:g}",
+        best,
+    )
 
 
 def peer(dev: Dev, timed: Sequence[int], options: argparse.Namespace, decoder: Decoder) -> None:

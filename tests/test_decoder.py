@@ -302,6 +302,32 @@ def test_words_are_heard_in_phones(tmp_path, engine, vocabulary, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("kind", ["words", "characters", "phones"])
+def test_what_of_a_score_the_language_model_gives_is_told(tmp_path, engine, kind):
+    path = arpa(tmp_path / "lm.arpa", CHARACTERS if kind == "characters" else WORDS)
+    config = DecodingConfig(engine=engine, lm_weight=0.8, word_score=0.0 if kind == "characters" else 0.3)
+    phones = {"pronunciations": LEXICON} if kind == "phones" else {}
+    decoder = Decoder(PHONES_ONLY if phones else VOCABULARY, config, path, nbest=3, **phones)
+    matrix = heard("-AAB..C-BA", PHONES_ONLY) if phones else matrices(1)[0]
+    found = decoder.decode(matrix)
+    assert len(found) == 3
+    model = read_ngrams(path)
+    for hypothesis in found:
+        said = decoder_module.text_of(hypothesis, decoder.vocabulary)
+        if phones or "".join(decoder.vocabulary.spellings[token] for token in hypothesis.tokens) == said:
+            units = said.replace(" ", SPACE_IN_PIECES) if kind == "characters" else said.split()
+            assert hypothesis.language == pytest.approx(0.8 * model.log_probability(units), abs=1e-3)
+    without = decoder.reweighted(replace(config, lm_weight=0.0))
+    assert {each.language for each in without.decode(matrix)} == {0.0}
+
+
+def test_of_alike_texts_the_best_counts():
+    vocabulary = PHONES_ONLY
+    found = [Hypothesis((1, 2), -1.0, (("ab", 2),)), Hypothesis((4, 1, 2), -2.0, (("", 1), ("ab", 2)))]
+    other = Hypothesis((3,), -3.0, (("c", 1),))
+    assert decoder_module.distinct([*found, other], vocabulary) == {"ab": found[0], "c": other}
+
+
 def test_a_pronunciation_weighs_what_it_is_told_to(engine):
     matrix = heard("B.BA", PHONES_ONLY)
     lexicon = LEXICON | Lexicon({"odd": (Pronunciation(("B", "B", "A")),)})

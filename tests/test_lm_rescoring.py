@@ -4,10 +4,10 @@ from itertools import product
 import pytest
 
 from asr.errors import DataError
-from asr.lm.rescoring import Weights, rescore, tune
+from asr.lm.rescoring import Scored, Weights, rescore, tune
 from asr.metrics import count_errors
 
-LIST = [("the cat sad", -1.0), ("the cat sat", -1.5), ("cat sat", -1.5)]
+LIST = [Scored("the cat sad", -1.0, -0.5), Scored("the cat sat", -1.5, -1.0), Scored("cat sat", -1.5, -1.5)]
 NEURAL = [-9.0, -6.0, -5.0]
 
 
@@ -17,6 +17,7 @@ NEURAL = [-9.0, -6.0, -5.0]
         (Weights(), [("the cat sad", -1.0), ("the cat sat", -1.5), ("cat sat", -1.5)]),
         (Weights(0.5), [("cat sat", -4.0), ("the cat sat", -4.5), ("the cat sad", -5.5)]),
         (Weights(0.5, 1.0), [("the cat sat", -1.5), ("cat sat", -2.0), ("the cat sad", -2.5)]),
+        (Weights(0.5, 1.0, 0.5), [("the cat sat", -1.0), ("cat sat", -1.25), ("the cat sad", -2.25)]),
     ],
 )
 def test_a_list_worked_by_hand(weights, expected):
@@ -24,7 +25,7 @@ def test_a_list_worked_by_hand(weights, expected):
 
 
 def test_equals_stay_in_their_order():
-    assert rescore([("b", 1.0), ("a", 1.0)], [0.0, 0.0], Weights(1.0)) == [("b", 1.0), ("a", 1.0)]
+    assert rescore([Scored("b", 1.0), Scored("a", 1.0)], [0.0, 0.0], Weights(1.0)) == [("b", 1.0), ("a", 1.0)]
 
 
 def test_tuning_worked_by_hand():
@@ -33,8 +34,14 @@ def test_tuning_worked_by_hand():
     assert tune([LIST], [NEURAL], ["the cat sat"], (0.0, 0.5), (0.0, 1.0)) == (Weights(0.5, 1.0), 0)
 
 
+def test_a_first_language_model_that_misleads_loses_its_share():
+    misled = [Scored("the cat sad", -1.0, 0.0), Scored("the cat sat", -1.5, -1.0)]
+    assert tune([misled], [[-1.0, -1.0]], ["the cat sat"], (0.5,), (0.0,), (1.0, 0.6)) == (Weights(0.5, 0.0, 1.0), 1)
+    assert tune([misled], [[-1.0, -1.0]], ["the cat sat"], (0.5,), (0.0,), (1.0, 0.4)) == (Weights(0.5, 0.0, 0.4), 0)
+
+
 def test_of_equals_the_smallest_weights_are_taken():
-    one = [[("a", 0.0)]], [[0.0]], ["a"]
+    one = [[Scored("a", 0.0, -1.0)]], [[0.0]], ["a"]
     assert tune(*one, (2.0, 0.5, 1.0), (3.0, -1.0, 1.0))[0] == Weights(0.5, -1.0)
     assert tune(*one)[0] == Weights(0.0, 0.0)
 
@@ -45,7 +52,10 @@ def random_lists(seed, utterances=12):
     def text():
         return " ".join(chance.choices("abc", k=chance.randint(0, 4)))
 
-    lists = [[(text(), chance.uniform(-5, 0)) for _ in range(chance.randint(1, 5))] for _ in range(utterances)]
+    lists = [
+        [Scored(text(), chance.uniform(-5, 0), chance.uniform(-3, 0)) for _ in range(chance.randint(1, 5))]
+        for _ in range(utterances)
+    ]
     neural = [[chance.uniform(-9, 0) for _ in hypotheses] for hypotheses in lists]
     return lists, neural, [text() for _ in range(utterances)]
 
@@ -53,14 +63,14 @@ def random_lists(seed, utterances=12):
 @pytest.mark.parametrize("seed", range(5))
 def test_tuning_finds_what_trying_all_finds(seed):
     lists, neural, references = random_lists(seed)
-    grid = (0.0, 0.3, 1.0), (-1.0, 0.0, 1.0)
+    grid = (0.0, 0.3, 1.0), (-1.0, 0.0, 1.0), (1.0, 0.5, 0.0)
     weights, fewest = tune(lists, neural, references, *grid)
 
     def errors(weights):
         best = [rescore(*pair, weights)[0][0] for pair in zip(lists, neural, strict=True)]
         return sum(count_errors(*pair).word_errors for pair in zip(references, best, strict=True))
 
-    assert errors(weights) == fewest == min(errors(Weights(*pair)) for pair in product(*grid))
+    assert errors(weights) == fewest == min(errors(Weights(*values)) for values in product(*grid))
 
 
 def test_each_hypothesis_is_compared_once(monkeypatch):

@@ -22,11 +22,12 @@ def matrix(*path):
 class Decoder:
     """Finds what it was told to find."""
 
-    def __init__(self, *found, rescoring_weight=0.0, rescoring_word_score=0.0, mbr_scale=0.0):
+    def __init__(self, *found, rescoring_weight=0.0, rescoring_word_score=0.0, rescoring_share=1.0, mbr_scale=0.0):
         self.found = list(found)
         self.config = type("Config", (), {})
         self.config.rescoring_weight = rescoring_weight
         self.config.rescoring_word_score = rescoring_word_score
+        self.config.rescoring_share = rescoring_share
         self.config.mbr_scale = mbr_scale
 
     def decode_many(self, matrices):

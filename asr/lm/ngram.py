@@ -116,6 +116,14 @@ class NGramModel:
         """The natural log probability that the sentence ends here."""
         return self._score(state, self.ids[END])[1]
 
+    def log_probability(self, units: Iterable[str]) -> float:
+        """Of a whole sentence, its end included; natural."""
+        state, total = self.start(), 0.0
+        for unit in units:
+            state, found = self.score(state, unit)
+            total += found
+        return total + self.finish(state)
+
     def perplexity(self, sentences: Iterable[str]) -> Perplexity:
         """Of normalised sentences, which are split here into what the model's words are."""
         remaining = iter(sentences)

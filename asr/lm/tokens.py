@@ -78,8 +78,8 @@ class TokenVectors(nn.Module):
 
     def _first(self, outputs: Tensor) -> Tensor:
         """Logits of the tokens of the first band and of the bands behind it."""
-        bias = torch.cat([self.bias[: self.bounds[1]], self.bias[self.bounds[-1] :]])
-        return linear(outputs, torch.cat([self.vectors[0], self.bands]), bias).float()
+        tokens = linear(outputs, self.vectors[0], self.bias[: self.bounds[1]])
+        return torch.cat([tokens, linear(outputs, self.bands, self.bias[self.bounds[-1] :])], 1).float()
 
     def _behind(self, number: int, outputs: Tensor) -> Tensor:
         """Logits of the tokens of a band behind the first, within it."""

@@ -89,6 +89,7 @@ class Flashlight:
         hotwords = hotwords or {}
         path = language_model if lm_weight else None
         weight = lm_weight * log(10) if path else 1.0
+        self._weight = weight if path else 0.0
         common = {
             "beam_size": beam,
             "beam_threshold": score_threshold,
@@ -137,14 +138,15 @@ class Flashlight:
         """
         matrix = np.maximum(check_matrix(log_probabilities), FLOOR)
         emissions = np.ascontiguousarray(self._layout.emissions(matrix), dtype=np.float32)
-        best: dict[tuple[int, ...], float] = {}
+        best: dict[tuple[int, ...], Hypothesis] = {}
         for result in self._decoder.decode(emissions.ctypes.data, *emissions.shape):
             columns = result.tokens[1:-1]  # flashlight's own begin and end
             tokens = self._layout.tokens(columns)
-            best.setdefault(tokens, result.score + self._layout.correction(columns))
+            score = result.score + self._layout.correction(columns)
+            best.setdefault(tokens, Hypothesis(tokens, score, language=self._weight * result.lmScore))
             if len(best) == self._nbest:
                 break
-        return [Hypothesis(tokens, score) for tokens, score in best.items()]
+        return [*best.values()]
 
 
 @lru_cache(maxsize=2)

@@ -65,7 +65,7 @@ class PhoneFlashlight:
         most = max((saying.halvings for saying in sayings), default=0)
         discounts = [HALVING * pronunciation_weight * halvings for halvings in range(1, most + 1)]
         self._layout = RunOnLayout(phones, silence, discounts)
-        self._nbest = nbest
+        self._nbest, self._weight = nbest, weight if path else 0.0
         self._words = tuple(dict.fromkeys(saying.word for saying in sayings))
         self._model = word_model(text, self._words, path, weight, hotwords or {})
         trie = (
@@ -117,7 +117,7 @@ class PhoneFlashlight:
                 phones += heard
             else:
                 phones += heard[:pauses]
-        return Hypothesis(tuple(phones), result.score, tuple(words))
+        return Hypothesis(tuple(phones), result.score, tuple(words), self._weight * result.lmScore)
 
 
 def crowded_out(sayings: Iterable[Saying]) -> int:

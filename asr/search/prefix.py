@@ -38,6 +38,8 @@ class Hypothesis:
     """Log of the summed probability of all paths that the beam kept, plus all that the scorer added."""
     words: tuple[tuple[str, int], ...] = ()
     """The words and how many of the tokens each has; none where the tokens spell the text. An empty word is silence."""
+    language: float = 0.0
+    """What of the score comes from the search's language model."""
 
 
 class Scorer(Protocol[State]):
