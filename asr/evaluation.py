@@ -11,8 +11,10 @@ from asr.dataset import SpeechDataset, load, plan
 from asr.distributed import Processes
 from asr.errors import DataError
 from asr.files import read_json_lines, write_json, writing
+from asr.lm.vocabulary import LanguageVocabulary
 from asr.manifest import Utterance
 from asr.metrics import correct_words, require_same_ids
+from asr.model_folder import LANGUAGE, VOCABULARY, read_config
 from asr.progress import say, track
 from asr.reading import Reader, Reading
 from asr.recognizer import Recognizer
@@ -58,7 +60,11 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     config = tuned.decoding
     names = ("lm_weight", "word_score", "prior_weight", "beam")
     weights = ", ".join(f"{name} {getattr(config, name):g}" for name in names)
-    second = f", then {tuned.second} with weight {config.rescoring_weight:g}" if tuned.second else ""
+    second, network = "", ""
+    if tuned.second:
+        share = f"beside {config.rescoring_share:.0%} of {tuned.language_model}"
+        second = f", then {tuned.second} with weight {config.rescoring_weight:g} {share}"
+        network = _about(folder / tuned.second)
     risk = f", minimum Bayes risk at scale {config.mbr_scale:g}" if config.mbr_scale else ""
     through = f" through phones with {tuned.lexicon} and" if tuned.lexicon else " with"
     beam = f"beam search{through} {tuned.language_model}: {weights}{second}{risk}"
@@ -68,9 +74,16 @@ def decoding_facts(folder: Path) -> dict[str, str]:
     precision = f"; precision {config.precision}" if config.precision != "float32" else ""
     return {
         "Decoding": f"{greedy}{beam}{voices}{precision}",
-        LANGUAGE_MODEL: " and ".join(filter(None, (tuned.language_model, tuned.second))),
+        LANGUAGE_MODEL: " and ".join(filter(None, (tuned.language_model, network))),
         **{f"Tuned: {key}": value for key, value in tuned.dev.items()},
     }
+
+
+def _about(folder: Path) -> str:
+    """A recurrent language model in words."""
+    config, tokens = read_config(folder, LANGUAGE)["language_model"], len(LanguageVocabulary.load(folder / VOCABULARY))
+    size = f"{config['layers']} x {config['hidden']} units, {tokens:,} {config['units']}"
+    return f"{folder.name} (an LSTM of {size})"
 
 
 def scoring_facts(scores: Iterable[Figures], command: str) -> dict[str, str]:
