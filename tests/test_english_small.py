@@ -71,4 +71,4 @@ def test_it_hears_readers_that_it_has_not_met(corpora, tmp_path):
     heard = dict(line.split("\t", 1) for line in done.stdout.splitlines())
     errors = total(score({str(path): text for path, text in utterances.items()}, heard).values())
     assert errors.words > 300
-    assert errors.wer < 0.3  # 0.262 when it was made; another machine's rounding changes a word or two
+    assert errors.wer < 0.24  # 0.204 when it was made; another machine's rounding changes a word or two
