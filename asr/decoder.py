@@ -53,7 +53,7 @@ class DecodingConfig:
     tokens_per_frame: Annotated[int, Gt(0)] = 8
     """How many of a frame's tokens are tried, the likeliest; by flashlight-text only."""
     rescoring_weight: Annotated[float, Ge(0)] = 0.0
-    """What the second language model counts, which goes over the best hypotheses."""
+    """What the second language model counts, which goes over the best hypotheses; with 0, it does not."""
     rescoring_word_score: float = 0.0
     """Added for every word along with it."""
     rescored: Annotated[int, Gt(0)] = 100

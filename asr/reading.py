@@ -109,7 +109,7 @@ class Reader:
         """The best hypotheses of each matrix by all that is known, best first; at least one each."""
         assert self.decoder is not None
         found = self.decoder.decode_many(matrices)
-        if self.second is not None:
+        if self.second is not None and self.decoder.config.rescoring_weight:
             found = self._rescored(found, self.second)
         return found if self.decoder.config.mbr_scale == 0 else [self._by_risk(hypotheses) for hypotheses in found]
 

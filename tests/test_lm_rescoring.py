@@ -24,6 +24,11 @@ def test_a_list_worked_by_hand(weights, expected):
     assert rescore(LIST, NEURAL, weights) == expected
 
 
+def test_without_a_weight_everything_stays_as_it_was():
+    assert rescore(LIST, NEURAL, Weights(0.0, 1.0, 0.5)) == rescore(LIST, NEURAL, Weights())
+    assert tune([LIST], [NEURAL], ["the cat sat"], (0.0,), (0.0, 1.0), (1.0, 0.0)) == (Weights(), 1)
+
+
 def test_equals_stay_in_their_order():
     assert rescore([Scored("b", 1.0), Scored("a", 1.0)], [0.0, 0.0], Weights(1.0)) == [("b", 1.0), ("a", 1.0)]
 

@@ -36,7 +36,7 @@ WORD_SCORES = tuple(0.5 * number for number in range(-4, 9))
 @dataclass(frozen=True)
 class Weights:
     weight: float = 0.0
-    """Of the language model's natural log-probability."""
+    """Of the language model's natural log-probability; with 0, everything stays as it was."""
     word_score: float = 0.0
     """For each word: a language model favours short texts, and this makes up for it."""
     share: float = 1.0
@@ -57,13 +57,14 @@ def rescore(
         DataError: Not as many log-probabilities as hypotheses.
     """
     _require_as_many(len(hypotheses), len(log_probabilities), "log-probabilities")
+    chosen = weights if weights.weight else Weights()
     totals = [
         (
             text,
             score
-            - (1 - weights.share) * first
-            + weights.weight * log_probability
-            + weights.word_score * len(text.split()),
+            - (1 - chosen.share) * first
+            + chosen.weight * log_probability
+            + chosen.word_score * len(text.split()),
         )
         for (text, score, first), log_probability in zip(hypotheses, log_probabilities, strict=True)
     ]
@@ -87,7 +88,7 @@ def tune(
         lists: The hypotheses of each utterance, at least one.
         log_probabilities: Of each hypothesis under the language model, natural.
         references: What was said in each utterance.
-        weights: To be tried, each with each of `word_scores` and of `shares`.
+        weights: To be tried, each but 0 with each of `word_scores` and of `shares`.
 
     Raises:
         DataError: The numbers of lists, references and log-probabilities differ, or a list is empty.
@@ -97,7 +98,8 @@ def tune(
     scores, first, neural, words, errors = _tables(lists, log_probabilities, references)
     rows = np.arange(len(lists))
     found = []
-    for weight, word_score, share in product(weights, word_scores, shares):
+    tried = (each if each[0] else (0.0, 0.0, 1.0) for each in product(weights, word_scores, shares))
+    for weight, word_score, share in dict.fromkeys(tried):
         totals = scores - (1 - share) * first + weight * neural + word_score * words
         best = totals.argmax(axis=1)  # the first of equals
         found.append((int(errors[rows, best].sum()), weight, abs(word_score), word_score, -share))
