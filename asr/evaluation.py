@@ -11,7 +11,7 @@ from asr.dataset import SpeechDataset, load, plan
 from asr.distributed import Processes
 from asr.errors import DataError
 from asr.files import read_json_lines, write_json, writing
-from asr.lm.vocabulary import LanguageVocabulary
+from asr.lm.vocabulary import SPECIAL, LanguageVocabulary
 from asr.manifest import Utterance
 from asr.metrics import correct_words, require_same_ids
 from asr.model_folder import LANGUAGE, VOCABULARY, read_config
@@ -81,8 +81,11 @@ def decoding_facts(folder: Path) -> dict[str, str]:
 
 def _about(folder: Path) -> str:
     """A recurrent language model in words."""
-    config, tokens = read_config(folder, LANGUAGE)["language_model"], len(LanguageVocabulary.load(folder / VOCABULARY))
-    size = f"{config['layers']} x {config['hidden']} units, {tokens:,} {config['units']}"
+    config, tokens = (
+        read_config(folder, LANGUAGE)["language_model"],
+        LanguageVocabulary.load(folder / VOCABULARY).tokens,
+    )
+    size = f"{config['layers']} x {config['hidden']} units, {len(tokens) - len(SPECIAL):,} {config['units']}"
     return f"{folder.name} (an LSTM of {size})"
 
 

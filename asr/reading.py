@@ -3,7 +3,7 @@
 Shapes: T frames, V tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -73,6 +73,21 @@ def _later(word: Word, frames: int, frame_s: float, duration_s: float) -> Word:
     return replace(word, start_s=start_s, end_s=end_s)
 
 
+def gone_over(
+    texts: Sequence[Mapping[str, Hypothesis]], model: SentenceModel
+) -> list[tuple[list[Scored], list[float]]]:
+    """For each utterance its texts with their scores, and how likely a second language model finds each.
+
+    All are scored at once, which is faster than one by one.
+
+    Args:
+        texts: Of each utterance, as `asr.decoder.distinct` gives them.
+    """
+    found = iter(model.score_sentences([text for by_text in texts for text in by_text]))
+    lists = [[Scored(text, each.score, each.language) for text, each in by_text.items()] for by_text in texts]
+    return [(scored, [*islice(found, len(scored))]) for scored in lists]
+
+
 @dataclass
 class Reader:
     """Reads the matrices of one model."""
@@ -134,18 +149,15 @@ class Reader:
         return Reading(alternatives[0].text, self._calibrated(found), alternatives)
 
     def _rescored(self, lists: Sequence[Sequence[Hypothesis]], model: SentenceModel) -> list[list[Hypothesis]]:
-        """Each list anew, by all that is known; all are scored at once, which is faster than one by one."""
+        """Each list anew, by all that is known."""
         assert self.decoder is not None
         config = self.decoder.config
         weights = Weights(config.rescoring_weight, config.rescoring_word_score, config.rescoring_share)
         texts = [distinct(hypotheses, self.vocabulary) for hypotheses in lists]
-        found = iter(model.score_sentences([text for by_text in texts for text in by_text]))
-        ranked = []
-        for by_text in texts:
-            scored = [Scored(text, each.score, each.language) for text, each in by_text.items()]
-            totals = rescore(scored, [*islice(found, len(scored))], weights)
-            ranked.append([replace(by_text[text], score=score) for text, score in totals])
-        return ranked
+        return [
+            [replace(by_text[text], score=score) for text, score in rescore(scored, found, weights)]
+            for by_text, (scored, found) in zip(texts, gone_over(texts, model), strict=True)
+        ]
 
     def _by_risk(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
         """Those with the fewest word errors to be expected first, which are their scores from here on, negative."""

@@ -35,7 +35,7 @@ from asr.manifest import Utterance, hours, read_manifest
 from asr.metrics import correct_words, count_errors
 from asr.model_folder import WEIGHTS
 from asr.progress import say, track
-from asr.reading import Reader, Reading, SentenceModel
+from asr.reading import Reader, Reading, SentenceModel, gone_over
 from asr.recognizer import Recognizer
 from asr.recognizer import load as load_recognizer
 from asr.report import summary
@@ -272,13 +272,12 @@ def _search(dev: Dev, decoder: Decoder) -> Decoder:
 def _weigh_second(dev: Dev, found: Decoder, second: SentenceModel) -> Decoder:
     """The decoder with the weights of the second language model that make the fewest word errors on dev."""
     decoder = found.reweighted(found.config, nbest=found.config.rescored)
-    lists: list[list[rescoring.Scored]] = []
+    pairs: list[tuple[list[rescoring.Scored], list[float]]] = []
     for start in track(range(0, len(dev.matrices), AT_ONCE), "decoding"):
-        for hypotheses in decoder.decode_many(dev.matrices[start : start + AT_ONCE]):
-            texts = distinct(hypotheses, decoder.vocabulary)
-            lists.append([rescoring.Scored(text, each.score, each.language) for text, each in texts.items()])
+        found_now = decoder.decode_many(dev.matrices[start : start + AT_ONCE])
+        pairs += gone_over([distinct(hypotheses, decoder.vocabulary) for hypotheses in found_now], second)
     decoder.close()
-    scores = [second.score_sentences([each.text for each in scored]) for scored in track(lists, "rescoring")]
+    lists, scores = zip(*pairs, strict=True)
     weights, errors = rescoring.tune(lists, scores, dev.references)
     wer = errors / max(1, sum(len(reference.split()) for reference in dev.references))
     found_best = ", ".join(f"{name} {value:g}" for name, value in vars(weights).items())

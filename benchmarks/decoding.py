@@ -32,7 +32,7 @@ from asr.lm.counts import count_ngrams
 from asr.lm.kneser_ney import estimate
 from asr.lm.neural import NeuralModel
 from asr.metrics import score, total
-from asr.reading import Reader
+from asr.reading import Reader, gone_over
 from asr.recognizer import Recognizer, load
 from asr.scoring.bootstrap import interval
 from asr.text import normalise
@@ -139,16 +139,11 @@ def rescored(dev: Dev, decoder: Decoder, folder: Path) -> None:
     """A recurrent language model over the best hypotheses."""
     model = NeuralModel.load(folder)
     wide = decoder.reweighted(decoder.config, nbest=decoder.config.rescored)
-    lists = [
-        [
-            rescoring.Scored(text, each.score, each.language)
-            for text, each in distinct(hypotheses, decoder.vocabulary).items()
-        ]
-        for hypotheses in wide.decode_many(dev.matrices)
-    ]
-    scores = [model.score_sentences([text for text, *_ in scored]) for scored in lists]
+    texts = [distinct(hypotheses, decoder.vocabulary) for hypotheses in wide.decode_many(dev.matrices)]
+    pairs = gone_over(texts, model)
+    lists, scores = zip(*pairs, strict=True)
     found, _ = rescoring.tune(lists, scores, dev.references)
-    best = [rescoring.rescore(*pair, found)[0][0] for pair in zip(lists, scores, strict=True)]
+    best = [rescoring.rescore(*pair, found)[0][0] for pair in pairs]
     report(
         dev,
         f"then {folder.name}, weight {found.weight:g}, word_score {found.word_score:g}, share {found.share:g}",

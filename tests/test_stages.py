@@ -96,7 +96,7 @@ def test_a_recurrent_language_model_goes_over_the_hypotheses_where_the_recipe_sa
     trained, copy = (exp / name / "weights.safetensors" for name in ("language_model/lstm/model", "model/second_lm"))
     assert trained.read_bytes() == copy.read_bytes()
     facts = read_results(exp / "results.json").facts
-    assert facts["Language model"].endswith("of text.txt) and second_lm (an LSTM of 1 x 4 units, 41 words)")
+    assert facts["Language model"].endswith("of text.txt) and second_lm (an LSTM of 1 x 4 units, 39 words)")
     experiment(folder, *changes).run()
     assert up_to_date(said(capsys)) == list(STAGES)
     experiment(folder).run()

@@ -82,7 +82,7 @@ class NeuralModel:
     def score_sentences(self, texts: Sequence[str]) -> list[float]:
         """The natural log-probability of each text as a whole sentence, its end included; `<unk>` counts as a token.
 
-        Made for what may have been said in one utterance: sentences that begin alike share the work on that.
+        Made for the hypotheses of utterances: sentences that begin alike share the work on that.
         """
         if not texts:
             return []
@@ -95,10 +95,11 @@ class NeuralModel:
             going = lengths > place
             branches = beginnings[going] * len(self.vocabulary) + following[going, place]
             branches, beginnings[going] = np.unique(branches, return_inverse=True)
-            parents, tokens = map(torch.from_numpy, np.divmod(branches, len(self.vocabulary)))
-            found, states = self.network.branch(read, states, parents.to(self.device), tokens.to(self.device))
+            parts = np.divmod(branches, len(self.vocabulary))
+            parents, tokens = (torch.from_numpy(part).to(self.device) for part in parts)
+            found, states = self.network.branch(read, states, parents, tokens)
             scores[going] += found.cpu().numpy()[beginnings[going]]
-            read = tokens.to(self.device)
+            read = tokens
         return [float(score) for score in scores]
 
     @torch.inference_mode()

@@ -8,7 +8,7 @@ from asr.corpus import corpora
 from asr.errors import DataError
 from asr.files import digest
 from asr.lm.from_texts import in_words, train_ngrams
-from asr.lm.training import LanguageModelSettings, train
+from asr.lm.training import train
 from asr.model_folder import FILES
 from asr.progress import say
 from asr.stages.workplace import Workplace
@@ -51,8 +51,7 @@ def work(place: Workplace) -> list[Path]:
         return [place.language_model]
     second = place.second_language_model
     network = replace(config.rescoring.model, alphabet=config.text.alphabet)
-    lstm = LanguageModelSettings(network, config.rescoring.optimizer, config.rescoring.training)
-    train(texts, second.parent, lstm, place.command, device=place.device)
+    train(texts, second.parent, replace(config.rescoring, model=network), place.command, device=place.device)
     return [place.language_model, *(second / name for name in FILES)]
 
 
