@@ -8,6 +8,8 @@ has the cell, so that they load both ways; like PyTorch's, each cell has two bia
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar
 
 import torch
@@ -19,6 +21,21 @@ State = tuple[Tensor, ...]
 
 Trace = dict[str, Tensor]
 """What went on in a cell, by name: its gates, what it was about to write, its memory, its outputs."""
+
+_unset = ContextVar("_unset", default=False)
+
+
+@contextmanager
+def unset() -> Iterator[None]:
+    """Within the block, cells get no weights to begin with: theirs are about to be read.
+
+    Orthogonal ones take several times as long to draw as a model's file takes to read.
+    """
+    token = _unset.set(True)
+    try:
+        yield
+    finally:
+        _unset.reset(token)
 
 
 class Cell(nn.Module):
@@ -95,6 +112,8 @@ class Cell(nn.Module):
 
         Source: Jozefowicz et al. 2015 (a bias of 1 for the forget gate); by analogy, GRU's update gate gets it too.
         """
+        if _unset.get():
+            return
         for name, weight in weights:
             parts = weight.chunk(len(cls.drives))
             for part in parts:

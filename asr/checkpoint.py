@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from asr import __version__
+from asr.cells import unset
 from asr.config import Table, build, to_table
 from asr.ensemble import AcousticModel, acoustic_model
 from asr.errors import ConfigError, ModelError
@@ -188,7 +189,8 @@ def load_model(folder: Path) -> Checkpoint:
     features = build(FeatureConfig, config["features"], f"{source}: features")
     model = build(ModelConfig, config["model"], f"{source}: model")
     vocabulary = Vocabulary.load(folder / VOCABULARY)
-    checkpoint = create(features, model, vocabulary, config)
+    with unset():
+        checkpoint = create(features, model, vocabulary, config)
     fill(checkpoint, folder / WEIGHTS)
     return checkpoint
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.cells import CELLS, LSTM, Cell
+from asr.cells import CELLS, LSTM, Cell, unset
 from asr.device import thread_pool
 from asr.peephole import peephole_lstm
 
@@ -176,7 +176,7 @@ def _both_sides(cell: str, inputs: int, hidden: int) -> nn.Module:
 
 
 def _spelled_out(name: str, weights: Sequence[Tensor]) -> Cell:
-    with torch.random.fork_rng(devices=[]):  # as if no weights had been drawn; `meta` would take seconds of imports
+    with unset():  # on `meta` it would take seconds of imports
         cell = CELLS[name](weights[0].shape[1], weights[1].shape[1])
     cell.load_state_dict(dict(zip(cell.state_dict(), weights, strict=True)), assign=True)
     return cell

@@ -68,6 +68,15 @@ def test_every_encoder_comes_back_from_its_folder(encoder, tmp_path):
     assert torch.equal(loaded.model(*inputs)[0], saved.model.eval()(*inputs)[0])
 
 
+def test_weights_that_are_read_are_not_drawn_before(folder, monkeypatch):
+    monkeypatch.setattr(torch.nn.init, "orthogonal_", lambda weight: pytest.fail("drawn"))
+    load_model(folder)
+    monkeypatch.undo()
+    side = fresh().model.layers[0].lstm.weight_hh_l0
+    first_gate = side[: side.shape[1]]
+    torch.testing.assert_close(first_gate @ first_gate.T, torch.eye(side.shape[1]))
+
+
 def test_networks_that_hear_as_one_come_back_from_their_folder(tmp_path):
     saved = fresh(members=2)
     save_model(saved, tmp_path / "model", "# card\n")

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from asr import __version__
+from asr.cells import unset
 from asr.checkpoint import fill
 from asr.config import Table, build, to_table
 from asr.g2p.network import G2PConfig, PronunciationNetwork
@@ -38,7 +39,9 @@ class PronunciationModel:
         """
         table = read_config(folder, PronunciationModel.kind)
         config = build(G2PConfig, table["pronunciation_model"], f"{folder / CONFIG}: pronunciation_model")
-        checkpoint = create(config, PronunciationVocabulary.load(folder / VOCABULARY), table)
+        vocabulary = PronunciationVocabulary.load(folder / VOCABULARY)
+        with unset():
+            checkpoint = create(config, vocabulary, table)
         fill(checkpoint, folder / WEIGHTS)
         return checkpoint
 

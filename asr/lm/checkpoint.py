@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from asr import __version__
+from asr.cells import unset
 from asr.checkpoint import fill
 from asr.config import Table, build, to_table
 from asr.lm.network import LanguageModelConfig, LanguageNetwork
@@ -38,7 +39,9 @@ class LanguageModel:
         """
         table = read_config(folder, LanguageModel.kind)
         config = build(LanguageModelConfig, table["language_model"], f"{folder / CONFIG}: language_model")
-        checkpoint = create(config, LanguageVocabulary.load(folder / VOCABULARY), table)
+        vocabulary = LanguageVocabulary.load(folder / VOCABULARY)
+        with unset():
+            checkpoint = create(config, vocabulary, table)
         fill(checkpoint, folder / WEIGHTS)
         return checkpoint
 
